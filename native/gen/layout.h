@@ -1,0 +1,697 @@
+/* Shared records and blocks for C and BPF, generated: edit appliance/layout, then run tools/gen.
+ *
+ * Printed from appliance/layout/record.py and shared.py by `python -m tools.gen`; changes made here
+ * are lost, and `python -m tools.gen --check` fails on them. Little-endian, naturally aligned, each
+ * pad byte a field; every size and offset is asserted below.
+ */
+#ifndef WM_LAYOUT_H
+#define WM_LAYOUT_H
+
+typedef __UINT8_TYPE__ wm_u8;
+typedef __INT8_TYPE__ wm_i8;
+typedef __UINT16_TYPE__ wm_u16;
+typedef __INT16_TYPE__ wm_i16;
+typedef __UINT32_TYPE__ wm_u32;
+typedef __INT32_TYPE__ wm_i32;
+typedef __UINT64_TYPE__ wm_u64;
+typedef __INT64_TYPE__ wm_i64;
+
+#define WM_LAYOUT_DIGEST 0x3606E880688F29BFULL
+
+#define WM_ENTER 1
+#define WM_CANCEL 2
+#define WM_REPLACE 3
+#define WM_MODIFY 4
+#define WM_MASS_CANCEL 5
+#define WM_DISABLE 6
+#define WM_ENABLE 7
+#define WM_QUERY 8
+#define WM_REJECT 9
+#define WM_IGNORE 10
+#define WM_LOGIN 16
+#define WM_LOGOUT 17
+#define WM_DISCONNECT 18
+#define WM_SKIP 19
+#define WM_FILLER 20
+#define WM_CLOCK 21
+#define WM_DAY_START 22
+#define WM_DAY_END 23
+#define WM_POST_ONLY 1
+#define WM_MARKET 2
+#define WM_SMP_OFF 0
+#define WM_SMP_OLDEST 1
+#define WM_SMP_NEWEST 2
+#define WM_TAG_FIRM 1
+#define WM_TAG_MIN_QTY 2
+#define WM_TAG_CUSTOMER 4
+#define WM_TAG_POST_ONLY 8
+#define WM_TAG_GROUP 16
+#define WM_TAG_LOCATED 32
+#define WM_TAG_AIQ 64
+#define WM_ACCEPTED 1
+#define WM_REPLACED 2
+#define WM_TRADE 3
+#define WM_BOOKED 4
+#define WM_MOVED 5
+#define WM_UNBOOKED 6
+#define WM_CANCELED 7
+#define WM_MODIFIED 8
+#define WM_PREVENTED 9
+#define WM_REFUSED 10
+#define WM_ORDER_DEAD 1
+#define WM_RESTING_DEAD 2
+#define WM_WAS_BOOKED 4
+#define WM_FAR_BIT 0x80000000U
+#define WM_MAGIC 0x574D415443483031ULL
+#define WM_RUN 1
+#define WM_END_DAY 2
+#define WM_STOP 3
+#define WM_BOOTING 1
+#define WM_WARMING 2
+#define WM_READY 3
+#define WM_ENDING 4
+#define WM_ENDED 5
+#define WM_FAILED 6
+#define WM_LINK_CONTROL 1
+#define WM_LINK_LOGIN 2
+#define WM_LINK_REFUSE 3
+#define WM_LINK_DISCONNECT 4
+#define WM_LINK_END_DAY 5
+#define WM_SESSION_NONE 0
+#define WM_SESSION_LIVE 1
+#define WM_SESSION_ENDED 2
+#define WM_CHUNK_SZ 65536
+#define WM_COUNTER_CNT 128
+#define WM_HISTOGRAM_CNT 1024
+
+#define WM_COUNTER_RX_APPLIED 0
+#define WM_COUNTER_RX_CONTROL 1
+#define WM_COUNTER_RX_DEBUG 2
+#define WM_COUNTER_RX_HEARTBEAT 3
+#define WM_COUNTER_RX_END_OF_SESSION 4
+#define WM_COUNTER_RX_REREQUEST 5
+#define WM_COUNTER_RX_REREQUEST_REFUSED 6
+#define WM_COUNTER_RX_DUPLICATE 7
+#define WM_COUNTER_RX_HELD 8
+#define WM_COUNTER_RX_HOLD_FULL 9
+#define WM_COUNTER_RX_FAR_AHEAD 10
+#define WM_COUNTER_RX_UNKNOWN_TOKEN 11
+#define WM_COUNTER_RX_WRONG_SOURCE 12
+#define WM_COUNTER_RX_SOURCE_REFUSED 13
+#define WM_COUNTER_RX_NOT_UDP 14
+#define WM_COUNTER_RX_CHECKSUM 15
+#define WM_COUNTER_RX_TRUNCATED 16
+#define WM_COUNTER_RX_SHORT 17
+#define WM_COUNTER_RX_FRAMING 18
+#define WM_COUNTER_RX_CONTROL_FULL 19
+#define WM_COUNTER_RX_FRAMES 20
+#define WM_COUNTER_RX_BURSTS 21
+#define WM_COUNTER_POLLS_EMPTY 22
+#define WM_COUNTER_MESSAGES 23
+#define WM_COUNTER_MESSAGES_FILLER 24
+#define WM_COUNTER_MESSAGES_UNKNOWN 25
+#define WM_COUNTER_MESSAGES_SHORT 26
+#define WM_COUNTER_MESSAGES_STALE 27
+#define WM_COUNTER_MESSAGES_SKIPPED 28
+#define WM_COUNTER_GAP_REQUESTS 29
+#define WM_COUNTER_ORDERS 30
+#define WM_COUNTER_REJECTS 31
+#define WM_COUNTER_CANCELS_IGNORED 32
+#define WM_COUNTER_TRADES 33
+#define WM_COUNTER_LOGINS 34
+#define WM_COUNTER_LOGIN_ANSWERS 35
+#define WM_COUNTER_DISCONNECTS 36
+#define WM_COUNTER_CAPACITY_REJECTS 37
+#define WM_COUNTER_STREAM_FULL 38
+#define WM_COUNTER_FEED_OVERRUN 39
+#define WM_COUNTER_TX_FRAMES 40
+#define WM_COUNTER_TX_NO_FRAME 41
+#define WM_COUNTER_ACK_PACKETS 42
+#define WM_COUNTER_FEED_PACKETS 43
+
+/* One validated inbound message, as the book sees it. */
+struct wm_command {
+    wm_u8 kind;                          /* ENTER ... DAY_END */
+    wm_u8 side;                          /* 0 buy, 1 sell (side letters B=0; S, T, E=1) */
+    /* 0 day, 3 immediate or cancel. CANCEL: reason letter, 0 = U */
+    wm_u8 tif;
+    wm_u8 flags;                         /* POST_ONLY | MARKET */
+    wm_u32 order;                        /* handle of the new order (ENTER, REPLACE), else 0 */
+    /* handle of the existing order (CANCEL, REPLACE, MODIFY), else 0 */
+    wm_u32 target;
+    /* ENTER: quantity. CANCEL, REPLACE, MODIFY: intended total, executed included */
+    wm_u32 qty;
+    wm_i32 price_ticks;                  /* limit in ticks; MARKET: 2147483647 to buy, 0 to sell */
+    wm_u32 min_qty;                      /* execute at least this at once or cancel; 0 none */
+    wm_u16 symbol;                       /* index into the partition's symbol table */
+    wm_u16 account;                      /* index into the partition's account table */
+    wm_u8 smp;                           /* SMP_OFF, SMP_OLDEST, SMP_NEWEST */
+    wm_u8 pad[3];                        /* zero */
+};
+_Static_assert(sizeof(struct wm_command) == 32, "size");
+_Static_assert(__builtin_offsetof(struct wm_command, kind) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_command, side) == 1, "at");
+_Static_assert(__builtin_offsetof(struct wm_command, tif) == 2, "at");
+_Static_assert(__builtin_offsetof(struct wm_command, flags) == 3, "at");
+_Static_assert(__builtin_offsetof(struct wm_command, order) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_command, target) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_command, qty) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_command, price_ticks) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_command, min_qty) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_command, symbol) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_command, account) == 26, "at");
+_Static_assert(__builtin_offsetof(struct wm_command, smp) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_command, pad) == 29, "at");
+
+/* What the journal and the reports need of a command and the book does not. */
+struct wm_detail {
+    wm_u64 upstream_seq;                 /* participant's message number */
+    wm_u32 user_ref_num;                 /* of the message; MASS_CANCEL, DISABLE, ENABLE too */
+    wm_u32 orig_user_ref_num;            /* REPLACE: the live order */
+    wm_u32 token_epoch;                  /* number of the account's login today */
+    wm_u16 reject;                       /* REJECT: reason of wire-spec 5.6, else 0 */
+    wm_u8 present;                       /* TAG_ bits of the optional tags sent */
+    wm_u8 side_letter;                   /* as sent: B S T E */
+    wm_u8 display;                       /* Y N A */
+    wm_u8 capacity;                      /* A P R O */
+    wm_u8 sweep;                         /* intermarket sweep Y N */
+    wm_u8 cross;                         /* cross type */
+    wm_u8 customer;                      /* tag 4 */
+    wm_u8 located;                       /* tag 25 */
+    wm_u8 aiq;                           /* tag 29 letter */
+    wm_u8 tif_letter;                    /* as sent */
+    wm_u16 group;                        /* tag 24 */
+    wm_u8 mac[6];                        /* LOGIN: Ethernet address to answer to */
+    wm_u8 firm[4];                       /* tag 2, or MASS_CANCEL DISABLE ENABLE firm */
+    wm_u8 symbol_text[8];                /* as sent (a rejected symbol has no index) */
+    wm_u8 clordid[14];                   /* echoed; LOGIN: the token in the first ten */
+    wm_u16 udp_port;                     /* LOGIN: source port */
+    /* LOGIN: source address, first byte of the dotted form highest */
+    wm_u32 ip;
+    wm_u8 pad[8];                        /* zero */
+};
+_Static_assert(sizeof(struct wm_detail) == 80, "size");
+_Static_assert(__builtin_offsetof(struct wm_detail, upstream_seq) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, user_ref_num) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, orig_user_ref_num) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, token_epoch) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, reject) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, present) == 22, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, side_letter) == 23, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, display) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, capacity) == 25, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, sweep) == 26, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, cross) == 27, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, customer) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, located) == 29, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, aiq) == 30, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, tif_letter) == 31, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, group) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, mac) == 34, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, firm) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, symbol_text) == 44, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, clordid) == 52, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, udp_port) == 66, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, ip) == 68, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, pad) == 72, "at");
+
+/* One command in the journal ring. */
+struct wm_journal_record {
+    wm_u64 seq;                          /* 1, 2, 3, ... through the day */
+    /* nanoseconds since midnight of the session's day; never goes back */
+    wm_u64 time_ns;
+    wm_u8 command[32];                   /* a command */
+    wm_u8 detail[80];                    /* its detail */
+};
+_Static_assert(sizeof(struct wm_journal_record) == 128, "size");
+_Static_assert(__builtin_offsetof(struct wm_journal_record, seq) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_record, time_ns) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_record, command) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_record, detail) == 48, "at");
+
+/* One result of matching. */
+struct wm_event {
+    /* ACCEPTED ... REFUSED (a far level was needed and none is free) */
+    wm_u8 kind;
+    wm_u8 side;                          /* of `order`: 0 buy, 1 sell */
+    /* CANCELED: letter of wire-spec 5.5. PREVENTED: SMP_OLDEST, SMP_NEWEST */
+    wm_u8 reason;
+    wm_u8 flags;                         /* ORDER_DEAD | RESTING_DEAD | WAS_BOOKED */
+    wm_u32 order;                        /* the subject; in a TRADE the incoming order */
+    /* TRADE: resting order. REPLACED, MOVED, UNBOOKED: the replaced order (MOVED by growth: the
+       order itself). PREVENTED: the other order */
+    wm_u32 resting;
+    /* ACCEPTED, REPLACED, BOOKED, MOVED, MODIFIED: open. TRADE: traded. CANCELED, PREVENTED,
+       UNBOOKED: removed */
+    wm_u32 qty;
+    wm_i32 price_ticks;                  /* TRADE, PREVENTED: resting price. BOOKED, MOVED: limit */
+    /* TRADE: resting quantity left. CANCELED: quantity left. MODIFIED: shares removed, 0 when it
+       grew. PREVENTED: quantity prevented from trading */
+    wm_u32 left;
+    /* ACCEPTED, REPLACED, MOVED by growth: order reference n. TRADE: match n */
+    wm_u64 number;
+};
+_Static_assert(sizeof(struct wm_event) == 32, "size");
+_Static_assert(__builtin_offsetof(struct wm_event, kind) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_event, side) == 1, "at");
+_Static_assert(__builtin_offsetof(struct wm_event, reason) == 2, "at");
+_Static_assert(__builtin_offsetof(struct wm_event, flags) == 3, "at");
+_Static_assert(__builtin_offsetof(struct wm_event, order) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_event, resting) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_event, qty) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_event, price_ticks) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_event, left) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_event, number) == 24, "at");
+
+/* The part of an order that matching touches; handle = index, 0 is nobody. */
+struct wm_order {
+    wm_u32 next;                         /* next in time at the level, 0 none */
+    wm_u32 prev;                         /* previous in time at the level, 0 none */
+    wm_u32 qty;                          /* open quantity; 0 = not live */
+    wm_u32 level;                        /* ladder level index, or FAR_BIT | far slot */
+};
+_Static_assert(sizeof(struct wm_order) == 16, "size");
+_Static_assert(__builtin_offsetof(struct wm_order, next) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_order, prev) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_order, qty) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_order, level) == 12, "at");
+
+/* One price of one side: a queue of orders. */
+struct wm_level {
+    wm_u32 head;                         /* oldest order, 0 none */
+    wm_u32 tail;                         /* newest order, 0 none */
+};
+_Static_assert(sizeof(struct wm_level) == 8, "size");
+_Static_assert(__builtin_offsetof(struct wm_level, head) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_level, tail) == 4, "at");
+
+/* A level outside the ladder's window; found by the sorted far arrays. */
+struct wm_far_level {
+    wm_u32 head;                         /* oldest order */
+    wm_u32 tail;                         /* newest order */
+    wm_i32 price_ticks;                  /* its price */
+    wm_u32 owner;                        /* symbol * 2 + side */
+};
+_Static_assert(sizeof(struct wm_far_level) == 16, "size");
+_Static_assert(__builtin_offsetof(struct wm_far_level, head) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_far_level, tail) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_far_level, price_ticks) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_far_level, owner) == 12, "at");
+
+/* What reports need of an order; written once when it is accepted. */
+struct wm_order_cold {
+    /* order reference n (partition goes in the top byte on the wire) */
+    wm_u64 order_ref;
+    wm_u32 user_ref_num;                 /* participant's number */
+    wm_i32 price_ticks;                  /* limit */
+    wm_u16 account;                      /* owner */
+    wm_u16 symbol;                       /* symbol index */
+    wm_u32 min_qty;                      /* tag 3 */
+    wm_u8 side_letter;                   /* B S T E; Modify may change it */
+    wm_u8 tif_letter;                    /* as accepted */
+    wm_u8 display;                       /* Y A */
+    wm_u8 capacity;
+    wm_u8 sweep;
+    wm_u8 cross;
+    wm_u8 customer;                      /* tag 4 */
+    wm_u8 located;                       /* tag 25 */
+    wm_u8 aiq;                           /* tag 29 */
+    wm_u8 present;                       /* TAG_ bits */
+    wm_u16 group;                        /* tag 24 */
+    wm_u8 firm[4];                       /* tag 2 */
+    wm_u8 clordid[14];
+    wm_u8 flags;                         /* POST_ONLY | MARKET */
+    wm_u8 smp;                           /* effective SMP_ mode */
+    wm_u8 pad[8];                        /* zero */
+};
+_Static_assert(sizeof(struct wm_order_cold) == 64, "size");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, order_ref) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, user_ref_num) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, price_ticks) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, account) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, symbol) == 18, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, min_qty) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, side_letter) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, tif_letter) == 25, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, display) == 26, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, capacity) == 27, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, sweep) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, cross) == 29, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, customer) == 30, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, located) == 31, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, aiq) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, present) == 33, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, group) == 34, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, firm) == 36, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, clordid) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, flags) == 54, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, smp) == 55, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, pad) == 56, "at");
+
+/* One symbol of the partition. */
+struct wm_symbol {
+    wm_u8 name[8];                       /* padded with spaces */
+    wm_u32 tick_size;                    /* price units (0.0001) in a tick */
+    wm_u32 lot_size;                     /* round lot, for the directory */
+    wm_u16 locate;                       /* ITCH stock locate */
+    wm_u8 state;                         /* letter: T trading, H halted */
+    wm_u8 pad;                           /* zero */
+    wm_i32 window_ticks;                 /* first price of the ladder's window, in ticks */
+    wm_i32 reference_ticks;              /* reference price */
+    wm_u8 rest[36];                      /* zero: collars, phases */
+};
+_Static_assert(sizeof(struct wm_symbol) == 64, "size");
+_Static_assert(__builtin_offsetof(struct wm_symbol, name) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, tick_size) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, lot_size) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, locate) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, state) == 18, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, pad) == 19, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, window_ticks) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, reference_ticks) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, rest) == 28, "at");
+
+/* One side of one symbol's book (index symbol * 2 + side). */
+struct wm_side {
+    /* best price; -1 empty buy side, 2147483647 empty sell side */
+    wm_i32 best_ticks;
+    wm_u32 far_cnt;                      /* levels in its far arrays */
+    wm_u32 order_cnt;                    /* live booked orders */
+    wm_u32 pad;                          /* zero */
+};
+_Static_assert(sizeof(struct wm_side) == 16, "size");
+_Static_assert(__builtin_offsetof(struct wm_side, best_ticks) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_side, far_cnt) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_side, order_cnt) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_side, pad) == 12, "at");
+
+/* 256 consecutive UserRefNums of one account; handle = page * 256 + low byte. */
+struct wm_page {
+    wm_u32 key;                          /* UserRefNum >> 8 */
+    wm_u32 next;                         /* account's next (newer) page, 0 none */
+    wm_u32 prev;                         /* account's previous page, 0 none */
+    wm_u16 account;                      /* owner */
+    wm_u16 live_cnt;                     /* live orders in it */
+};
+_Static_assert(sizeof(struct wm_page) == 16, "size");
+_Static_assert(__builtin_offsetof(struct wm_page, key) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_page, next) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_page, prev) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_page, account) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_page, live_cnt) == 14, "at");
+
+/* First line of every region file. */
+struct wm_region {
+    wm_u64 magic;                        /* MAGIC */
+    wm_u64 layout_digest;                /* of the declarations it was made with */
+    wm_u32 record_sz;                    /* bytes of one record */
+    wm_u32 instance;                     /* 0, 1, 2 ... of this day */
+    wm_u64 record_cnt;                   /* records that follow */
+    wm_u64 created_ns;                   /* wall clock */
+    wm_u8 name[24];                      /* block name, zero padded */
+    wm_u8 pad[64];                       /* zero */
+};
+_Static_assert(sizeof(struct wm_region) == 128, "size");
+_Static_assert(__builtin_offsetof(struct wm_region, magic) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_region, layout_digest) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_region, record_sz) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_region, instance) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_region, record_cnt) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_region, created_ns) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_region, name) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_region, pad) == 64, "at");
+
+/* Written by the supervisor's side (the launcher), read by the matcher. */
+struct wm_control {
+    wm_u64 word;                         /* RUN, END_DAY, STOP */
+    wm_u64 midnight_ns;                  /* wall clock of the day's start */
+    /* record time = monotonic clock + this, the whole day: a step of the wall clock changes nothing
+       */
+    wm_i64 record_offset_ns;
+    wm_u8 pad[104];                      /* zero */
+};
+_Static_assert(sizeof(struct wm_control) == 128, "size");
+_Static_assert(__builtin_offsetof(struct wm_control, word) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_control, midnight_ns) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_control, record_offset_ns) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_control, pad) == 24, "at");
+
+/* Written by the matcher, read by everyone. */
+struct wm_matcher_status {
+    wm_u64 state;                        /* BOOTING ... FAILED */
+    wm_u64 pid;
+    wm_u64 heartbeat_ns;                 /* monotonic clock at the last look at the control word */
+    wm_u64 instance;
+    wm_u64 mode;                         /* port kind in use: 1 native AF_XDP, 2 socket, 0 null */
+    wm_u64 journal_seq;                  /* last command's sequence */
+    wm_u64 feed_seq;                     /* next feed number */
+    wm_u64 warm_ms;                      /* imports, compilation and loading */
+    wm_u64 cached;                       /* 1: kernels came from the cache */
+    wm_u64 live_orders;
+    wm_u64 zero_copy;
+    wm_u64 cpu;                          /* core it is pinned to */
+    wm_u64 wait;                         /* 1 spin, 2 yield */
+    wm_u8 pad[24];                       /* zero */
+};
+_Static_assert(sizeof(struct wm_matcher_status) == 128, "size");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, state) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, pid) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, heartbeat_ns) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, instance) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, mode) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, journal_seq) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, feed_seq) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, warm_ms) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, cached) == 64, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, live_orders) == 72, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, zero_copy) == 80, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, cpu) == 88, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, wait) == 96, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, pad) == 104, "at");
+
+/* A record of a one-producer ring between supervisor and matcher. */
+struct wm_link {
+    wm_u32 kind;                         /* LINK_CONTROL ... */
+    wm_u32 account;                      /* account index */
+    wm_u32 ip;                           /* peer address, first byte highest */
+    wm_u16 udp_port;                     /* peer port */
+    wm_u8 mac[6];                        /* peer's Ethernet address (zero on the socket rung) */
+    wm_u8 reason;                        /* LINK_REFUSE: A or S */
+    wm_u8 pad[3];                        /* zero */
+    /* LINK_LOGIN: first downstream number wanted; 0 = only new ones */
+    wm_u64 requested_seq;
+    wm_u8 token[16];                     /* ten characters, zero padded */
+    wm_u8 session[16];                   /* assigned session, ten characters, zero padded */
+    wm_u32 text_sz;                      /* bytes used in text */
+    wm_u32 pad2;                         /* zero */
+    wm_u8 text[184];                     /* LINK_CONTROL: UDP payload, cut at 184 */
+};
+_Static_assert(sizeof(struct wm_link) == 256, "size");
+_Static_assert(__builtin_offsetof(struct wm_link, kind) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, account) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, ip) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, udp_port) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, mac) == 14, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, reason) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, pad) == 21, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, requested_seq) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, token) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, session) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, text_sz) == 64, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, pad2) == 68, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, text) == 72, "at");
+
+/* Indices of a ring, each writer on its own 128 bytes; LINK records follow. */
+struct wm_link_header {
+    wm_u64 head_seq;                     /* next record to be written (producer) */
+    wm_u64 dropped;                      /* records refused because the ring was full (producer) */
+    wm_u8 pad[112];                      /* zero */
+    wm_u64 tail_seq;                     /* next record to be read (consumer) */
+    wm_u8 pad2[120];                     /* zero */
+};
+_Static_assert(sizeof(struct wm_link_header) == 256, "size");
+_Static_assert(__builtin_offsetof(struct wm_link_header, head_seq) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_link_header, dropped) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_link_header, pad) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_link_header, tail_seq) == 128, "at");
+_Static_assert(__builtin_offsetof(struct wm_link_header, pad2) == 136, "at");
+
+/* One account on this partition; the matcher writes, the supervisor reads. */
+struct wm_session {
+    wm_u32 state;                        /* SESSION_ */
+    wm_u32 epoch;                        /* logins so far today */
+    wm_u64 token_hi;                     /* first 8 bytes of the token, big-endian */
+    wm_u64 token_lo;                     /* last 2 bytes, big-endian */
+    wm_u32 ip;                           /* bound source */
+    wm_u16 udp_port;                     /* bound source port */
+    wm_u8 mac[6];                        /* where acknowledgements go */
+    wm_u32 pad;                          /* zero */
+    wm_u64 next_upstream_seq;            /* expected client message number */
+    wm_u64 heard_ns;                     /* record time of the last datagram from it */
+    wm_u64 sent_ns;                      /* record time of the last datagram to it */
+    wm_u64 next_seq;                     /* next downstream number to be appended */
+    wm_u64 sent_seq;                     /* next downstream number to be transmitted (cursor) */
+    wm_u32 last_user_ref;                /* highest UserRefNum processed */
+    wm_u32 page_cnt;                     /* pages held */
+    wm_u32 first_page;                   /* oldest page, 0 none */
+    wm_u32 last_page;                    /* newest page, 0 none */
+    wm_u32 page_quota;                   /* most pages it may hold */
+    wm_u32 live_cnt;                     /* live orders */
+    wm_u8 disabled;                      /* 1: new orders refused (OUCH D) */
+    wm_u8 cancel_on_disconnect;
+    wm_u8 smp_default;                   /* SMP_ */
+    wm_u8 aiq_default;                   /* letter sent back in PREVENTED; O W N */
+    wm_u8 default_firm[4];
+    wm_u64 gap_ns;                       /* when the upstream gap was first seen, 0 none */
+    wm_u64 asked_ns;                     /* when the gap was last asked for */
+    wm_u32 held_cnt;                     /* datagrams held behind the gap */
+    wm_u32 chunk_cnt;                    /* stream chunks */
+    wm_u32 first_chunk;                  /* oldest stream chunk */
+    wm_u32 last_chunk;                   /* newest stream chunk */
+    wm_u8 session_name[16];              /* assigned session, ten characters, zero padded */
+    wm_u64 asked_down_ns;                /* last re-request served */
+    wm_u32 dirty;                        /* 1: in the transmit list */
+    wm_u32 ended_cnt;                    /* end-of-session datagrams sent */
+    wm_u64 login_seq;                    /* number told in this login's answer */
+    wm_u64 gap_end_seq;                  /* first number beyond the gap */
+    wm_u8 rest[64];                      /* zero */
+};
+_Static_assert(sizeof(struct wm_session) == 256, "size");
+_Static_assert(__builtin_offsetof(struct wm_session, state) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, epoch) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, token_hi) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, token_lo) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, ip) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, udp_port) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, mac) == 30, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, pad) == 36, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, next_upstream_seq) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, heard_ns) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, sent_ns) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, next_seq) == 64, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, sent_seq) == 72, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, last_user_ref) == 80, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, page_cnt) == 84, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, first_page) == 88, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, last_page) == 92, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, page_quota) == 96, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, live_cnt) == 100, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, disabled) == 104, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, cancel_on_disconnect) == 105, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, smp_default) == 106, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, aiq_default) == 107, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, default_firm) == 108, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, gap_ns) == 112, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, asked_ns) == 120, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, held_cnt) == 128, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, chunk_cnt) == 132, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, first_chunk) == 136, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, last_chunk) == 140, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, session_name) == 144, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, asked_down_ns) == 160, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, dirty) == 168, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, ended_cnt) == 172, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, login_seq) == 176, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, gap_end_seq) == 184, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, rest) == 192, "at");
+
+/* Header, apart from the data, of a stream chunk of CHUNK_SZ bytes: messages grow up, their u32
+   offsets down from the end. */
+struct wm_chunk {
+    wm_u64 first_seq;                    /* downstream number of its first message */
+    wm_u32 message_cnt;                  /* messages in it */
+    wm_u32 data_off;                     /* next free byte in the chunk */
+    wm_u32 next;                         /* account's next chunk, 0 none */
+    wm_u32 prev;                         /* account's previous chunk */
+    wm_u32 account;                      /* owner */
+    wm_u8 pad[28];                       /* zero */
+    /* depth in the account's list, upper half; an earlier chunk, lower half */
+    wm_u64 jump;
+};
+_Static_assert(sizeof(struct wm_chunk) == 64, "size");
+_Static_assert(__builtin_offsetof(struct wm_chunk, first_seq) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_chunk, message_cnt) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_chunk, data_off) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_chunk, next) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_chunk, prev) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_chunk, account) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_chunk, pad) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_chunk, jump) == 56, "at");
+
+/* Cursors of the feed's log; data ring and index ring are blocks of their own. */
+struct wm_feed_log {
+    /* number of the next message to be appended (first is 1) */
+    wm_u64 next_seq;
+    wm_u64 oldest_seq;                   /* oldest number still held */
+    /* virtual offset of the next byte; physical = off & (ring size - 1) */
+    wm_u64 write_off;
+    wm_u64 sent_seq;                     /* transmit cursor */
+    wm_u64 sent_ns;                      /* record time of the last packet */
+    wm_u8 session_name[16];              /* feed session, zero padded */
+    wm_u8 pad[72];                       /* zero */
+};
+_Static_assert(sizeof(struct wm_feed_log) == 128, "size");
+_Static_assert(__builtin_offsetof(struct wm_feed_log, next_seq) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_feed_log, oldest_seq) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_feed_log, write_off) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_feed_log, sent_seq) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_feed_log, sent_ns) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_feed_log, session_name) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_feed_log, pad) == 56, "at");
+
+/* Cursors of the journal ring of JOURNAL_RECORDs. */
+struct wm_journal_header {
+    wm_u64 next_seq;                     /* sequence of the next command */
+    wm_u64 last_ns;                      /* time of the last one */
+    wm_u64 checksum;                     /* running CRC32C over all records of the day */
+    wm_u64 block_cnt;                    /* bursts appended */
+    wm_u8 pad[96];                       /* zero */
+};
+_Static_assert(sizeof(struct wm_journal_header) == 128, "size");
+_Static_assert(__builtin_offsetof(struct wm_journal_header, next_seq) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_header, last_ns) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_header, checksum) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_header, block_cnt) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_header, pad) == 32, "at");
+
+/* Scalars of the matching core; written by the matcher. */
+struct wm_engine {
+    wm_u64 next_order_ref;               /* n of the next order reference */
+    wm_u64 next_match;                   /* n of the next match number */
+    /* record time of the command being applied, since midnight */
+    wm_u64 time_ns;
+    wm_u64 live_orders;                  /* orders with open quantity */
+    wm_u64 partition;
+    wm_u64 phase;                        /* 0 before, 1 open, 2 closed */
+    wm_u64 free_page;                    /* free pages on the stack */
+    wm_u64 free_far;                     /* free far slots on the stack */
+    wm_u64 free_chunk;                   /* free stream chunks on the stack */
+    wm_u64 far_scans;                    /* SIMD scans of far arrays */
+    wm_u64 symbol_cnt;
+    wm_u64 account_cnt;
+    wm_u64 lg_ladder;                    /* log2 of ladder levels a side */
+    wm_u64 far_cap;                      /* far levels a side at most */
+    wm_u64 event_cap;
+    wm_u64 fault;                        /* first broken invariant's code, 0 none */
+    wm_u8 rest[128];                     /* zero */
+};
+_Static_assert(sizeof(struct wm_engine) == 256, "size");
+_Static_assert(__builtin_offsetof(struct wm_engine, next_order_ref) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, next_match) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, time_ns) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, live_orders) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, partition) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, phase) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, free_page) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, free_far) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, free_chunk) == 64, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, far_scans) == 72, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, symbol_cnt) == 80, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, account_cnt) == 88, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, lg_ladder) == 96, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, far_cap) == 104, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, event_cap) == 112, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, fault) == 120, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 128, "at");
+
+#endif
