@@ -1,0 +1,209 @@
+"""Admission: the checks of a decoded message that look at the state, and what an order needs.
+
+Each function returns APPLY (the command, now with handles, goes to the book), IGNORED (nothing more
+happens, counted) or a reject code above 0 that is to be answered.
+"""
+
+import numpy as np
+
+from appliance.hot.kernel import later
+from appliance.hot.pages import find_order, has_room, take
+from appliance.hot.raw import raw_load32, raw_load64, raw_store32, raw_store64
+from appliance.hot.streams import reserve
+from appliance.hot.types import CORE, I64, INLINE, INNER, VOID
+from appliance.layout import codes
+from appliance.layout.record import (
+    CANCEL, DETAIL, MARKET, ORDER_COLD, TAG_AIQ, TAG_CUSTOMER, TAG_FIRM, TAG_GROUP, TAG_LOCATED,
+    TAG_MIN_QTY, TAG_POST_ONLY,
+)
+from appliance.layout.shared import COUNTER_INDEX
+
+APPLY, IGNORED = 0, -1
+PHASE_BEFORE, PHASE_OPEN, PHASE_CLOSED = 0, 1, 2
+
+_ONE = np.uint64(1)
+_STALE, _CAPACITY = COUNTER_INDEX["messages_stale"], COUNTER_INDEX["capacity_rejects"]
+_CANCELS_IGNORED = COUNTER_INDEX["cancels_ignored"]
+_MARGIN_SHIFT = 6          # a 64th of the chunks, and one, stays between new orders and the reserve
+
+_COLD_CLORDID, _DETAIL_CLORDID = ORDER_COLD["clordid"].off, DETAIL["clordid"].off
+_COLD_FIRM, _DETAIL_FIRM = ORDER_COLD["firm"].off, DETAIL["firm"].off
+_CHAIN_TAGS = TAG_FIRM | TAG_CUSTOMER | TAG_GROUP | TAG_LOCATED    # carried over by Replace
+_OWN_TAGS = TAG_MIN_QTY | TAG_POST_ONLY | TAG_AIQ                  # each Replace brings its own
+_S, _T, _E = codes.SIDE_SELL, codes.SIDE_SELL_SHORT, codes.SIDE_SELL_SHORT_EXEMPT
+
+
+@later(I64(CORE, I64), **INLINE)
+def numbered(core, idx):
+    """Consumes the UserRefNum of burst record idx: APPLY, or IGNORED when it is stale."""
+    session = core.accounts.sessions[np.int64(core.burst.commands[idx]["account"])]
+    number = core.burst.details[idx]["user_ref_num"]
+    if number <= session["last_user_ref"]:
+        core.counters[_STALE] += _ONE
+        return np.int64(IGNORED)
+    session["last_user_ref"] = number
+    return np.int64(APPLY)
+
+
+@later(I64(CORE, I64, I64), **INLINE)
+def _pools(core, account, number):
+    """APPLY, or the reject code when the page pool, the quota or the stream chunks are used up."""
+    engine = core.book.engine
+    chunks = reserve(engine) + (core.streams.heads.size >> _MARGIN_SHIFT) + 1
+    if np.int64(engine[0]["free_chunk"]) < chunks \
+            or not has_room(core.accounts, engine, account, number):
+        core.counters[_CAPACITY] += _ONE
+        return np.int64(codes.REJECT_PROCESSING_ERROR)
+    return np.int64(APPLY)
+
+
+@later(VOID(CORE, I64, I64), **INLINE)
+def _remember(core, idx, handle):
+    """Writes what Enter and Replace alike bring of an order into its order_cold."""
+    command, detail = core.burst.commands[idx], core.burst.details[idx]
+    cold = core.accounts.cold[handle]
+    cold["user_ref_num"] = detail["user_ref_num"]
+    cold["price_ticks"] = command["price_ticks"]
+    cold["account"], cold["symbol"] = command["account"], command["symbol"]
+    cold["min_qty"] = command["min_qty"]
+    cold["tif_letter"], cold["display"] = detail["tif_letter"], detail["display"]
+    cold["sweep"], cold["aiq"] = detail["sweep"], detail["aiq"]
+    cold["flags"], cold["smp"] = command["flags"], command["smp"]
+    raw_store64(core.accounts.cold, handle, _COLD_CLORDID,
+                raw_load64(core.burst.details, idx, _DETAIL_CLORDID))
+    raw_store64(core.accounts.cold, handle, _COLD_CLORDID + 6,
+                raw_load64(core.burst.details, idx, _DETAIL_CLORDID + 6))
+
+
+@later(I64(CORE, I64), **INLINE)
+def enter(core, idx):
+    """Checks a new order in the order that the rules give and prepares its handle."""
+    command, detail = core.burst.commands[idx], core.burst.details[idx]
+    account = np.int64(command["account"])
+    if numbered(core, idx) != APPLY:
+        return np.int64(IGNORED)
+    if np.int64(core.book.engine[0]["phase"]) != PHASE_OPEN:
+        return np.int64(codes.REJECT_DESTINATION_CLOSED)
+    if core.accounts.sessions[account]["disabled"] != 0:
+        return np.int64(codes.REJECT_FIRM_NOT_AUTHORISED)
+    code = np.int64(detail["reject"])
+    if code == codes.REJECT_INVALID_SIDE or code == codes.REJECT_INVALID_QUANTITY \
+            or code == codes.REJECT_INVALID_SYMBOL:
+        return code
+    if core.book.symbols[np.int64(command["symbol"])]["state"] != codes.TRADING_NORMAL:
+        return np.int64(codes.REJECT_HALTED)
+    if code == 0:
+        code = _pools(core, account, np.int64(detail["user_ref_num"]))
+    if code != APPLY:
+        return code
+    handle = take(core.accounts, core.book.engine, account, np.int64(detail["user_ref_num"]))
+    command["order"] = np.uint32(handle)
+    _remember(core, idx, handle)
+    cold = core.accounts.cold[handle]
+    cold["side_letter"], cold["capacity"] = detail["side_letter"], detail["capacity"]
+    cold["cross"], cold["customer"] = detail["cross"], detail["customer"]
+    cold["located"], cold["present"] = detail["located"], detail["present"]
+    cold["group"] = detail["group"]
+    raw_store32(core.accounts.cold, handle, _COLD_FIRM,
+                raw_load32(core.burst.details, idx, _DETAIL_FIRM))
+    return np.int64(APPLY)
+
+
+@later(I64(CORE, I64), **INLINE)
+def _not_live(core, idx):
+    """Finds the order that Cancel or Modify names: command.target, or 0 and counted."""
+    command = core.burst.commands[idx]
+    target = find_order(core.book, core.accounts, np.int64(command["account"]),
+                        np.int64(core.burst.details[idx]["user_ref_num"]))
+    command["target"] = np.uint32(target)
+    if target == 0:
+        core.counters[_CANCELS_IGNORED] += _ONE
+    return np.int64(target == 0)
+
+
+@later(VOID(CORE, I64), **INLINE)
+def _turn_into_cancel(core, idx):
+    """A Replace that cannot be: its target is cancelled whole, reason U."""
+    command = core.burst.commands[idx]
+    command["kind"], command["tif"], command["qty"] = np.uint8(CANCEL), np.uint8(0), np.uint32(0)
+
+
+@later(I64(CORE, I64), **INNER)
+def replace(core, idx):
+    """Checks a Replace; one with impossible details becomes the cancel of its target."""
+    command, detail = core.burst.commands[idx], core.burst.details[idx]
+    account, number = np.int64(command["account"]), np.int64(detail["user_ref_num"])
+    session = core.accounts.sessions[account]
+    if number <= np.int64(session["last_user_ref"]):
+        core.counters[_STALE] += _ONE
+        return np.int64(IGNORED)
+    target = find_order(core.book, core.accounts, account, np.int64(detail["orig_user_ref_num"]))
+    if target == 0:
+        core.counters[_CANCELS_IGNORED] += _ONE
+        return np.int64(IGNORED)
+    if np.int64(core.book.engine[0]["phase"]) != PHASE_OPEN:
+        session["last_user_ref"] = np.uint32(number)
+        return np.int64(codes.REJECT_DESTINATION_CLOSED)
+    if session["disabled"] != 0:
+        session["last_user_ref"] = np.uint32(number)
+        return np.int64(codes.REJECT_FIRM_NOT_AUTHORISED)
+    command["target"] = np.uint32(target)
+    old = core.accounts.cold[target]
+    symbol, side = np.int64(old["symbol"]), np.int64(old["side_letter"] != codes.SIDE_BUY)
+    units = np.int64(command["price_ticks"])
+    tick = np.int64(core.book.symbols[symbol]["tick_size"])
+    is_market = np.int64(command["flags"]) & MARKET != 0
+    ticks = units // tick
+    executed = np.int64(core.book.totals[target]) - np.int64(core.book.orders[target]["qty"])
+    if detail["reject"] != 0 or (not is_market and ticks * tick != units) \
+            or np.int64(command["qty"]) <= executed:
+        _turn_into_cancel(core, idx)
+        return np.int64(APPLY)
+    session["last_user_ref"] = np.uint32(number)
+    code = _pools(core, account, number)
+    if code != APPLY:
+        return code
+    if is_market:
+        ticks = np.int64(codes.PRICE_MARKET) if side == 0 else np.int64(0)
+    handle = take(core.accounts, core.book.engine, account, number)
+    command["order"], command["side"] = np.uint32(handle), np.uint8(side)
+    command["symbol"], command["price_ticks"] = np.uint16(symbol), np.int32(ticks)
+    _remember(core, idx, handle)
+    cold = core.accounts.cold[handle]
+    cold["side_letter"], cold["capacity"] = old["side_letter"], old["capacity"]
+    cold["cross"], cold["customer"] = old["cross"], old["customer"]
+    cold["located"], cold["group"] = old["located"], old["group"]
+    cold["present"] = np.uint8((np.int64(old["present"]) & _CHAIN_TAGS)
+                               | (np.int64(detail["present"]) & _OWN_TAGS))
+    raw_store32(core.accounts.cold, handle, _COLD_FIRM,
+                raw_load32(core.accounts.cold, target, _COLD_FIRM))
+    return np.int64(APPLY)
+
+
+@later(I64(CORE, I64), **INLINE)
+def cancel(core, idx):
+    """Checks a Cancel: the order is live and its intended total gets smaller."""
+    if _not_live(core, idx) != 0:
+        return np.int64(IGNORED)
+    command = core.burst.commands[idx]
+    if command["qty"] >= core.book.totals[np.int64(command["target"])]:
+        core.counters[_CANCELS_IGNORED] += _ONE
+        return np.int64(IGNORED)
+    return np.int64(APPLY)
+
+
+@later(I64(CORE, I64), **INNER)
+def modify(core, idx):
+    """Checks a Modify and gives the order its new side letter."""
+    if _not_live(core, idx) != 0:
+        return np.int64(IGNORED)
+    command = core.burst.commands[idx]
+    target, qty = np.int64(command["target"]), np.int64(command["qty"])
+    cold = core.accounts.cold[target]
+    old, new = np.int64(cold["side_letter"]), np.int64(core.burst.details[idx]["side_letter"])
+    allowed = old == new or (old == _S and (new == _E or new == _T)) or (old == _E and new == _T)
+    if not allowed or (qty > np.int64(core.book.totals[target]) and qty > codes.QUANTITY_MAX):
+        core.counters[_CANCELS_IGNORED] += _ONE
+        return np.int64(IGNORED)
+    cold["side_letter"] = np.uint8(new)
+    return np.int64(APPLY)

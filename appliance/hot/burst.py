@@ -1,0 +1,187 @@
+"""The matcher's one kernel call: poll, decode, match, transmit, until asked to come back.
+
+`run` returns when the control word is no longer params.control_word (WORD_CHANGED), after
+run_cycles (TIME_OVER), or, where params.idle_polls is not 0, after that many polls in a row found
+nothing to do (IDLE). Record time is one reading of the cycle counter a burst and never goes back.
+
+io.histogram counts nanoseconds from the return of the rx_burst that brought a frame to the return
+of the last kick of the same burst, once a frame: processing and transmit system calls of the whole
+burst, without the time a frame waited in the ring before.
+"""
+
+import numpy as np
+from numba import boolean, int64, njit, types, uint64, void
+
+from ..layout.params import WAIT_YIELD
+from ..layout.record import DAY_START
+from ..layout.shared import MATCHER_STATUS
+from ..native import external
+from . import counters as names
+from . import engine
+from .counters import INLINED, KERNEL, count as add, record
+from .fence import load_acquire_u64, pause, store_release_u64
+from .idle import all_ended, send_idle
+from .io_state import (
+    ACKS_DUE, BEAT_NS, FRAMES_LEFT, GAP_CNT, IDLE_NS, KICK_DUE, NOW_NS, OUTBOX_HEAD, OUTBOX_TAIL,
+    SLOT_CNT, WORK, WORK_ACCOUNT, WORK_CNT, WORK_OFF, WORK_SEQ,
+)
+from .kernel import later
+from .link import answer_login, day, poll, waiting_links
+from .port import rx_burst, rx_release
+from .port_state import BURST_MAX, TX_PACKETS
+from .sequence import apply, forget, settle, tick
+from .session import take
+from .slots import (
+    APPLY_FRAME, APPLY_HELD, ENDED, FLUSH, LOGGED_IN, NO_WORK, ROOM, SETTLE, ask_for,
+)
+from .transmit import kick, send_all_acks, send_feed, send_outbox
+from .tsc import read_tsc
+from .types import CORE
+from .types_io import IO, PARAMS_ARRAY, PORT
+
+WORD_CHANGED, TIME_OVER, IDLE = 1, 2, 3
+
+_yield = external("wm_yield", types.int32)
+_BEAT, _JOURNAL, _FEED, _LIVE = (
+    MATCHER_STATUS[name].off // 8
+    for name in ("heartbeat_ns", "journal_seq", "feed_seq", "live_orders"))
+_ONE = np.uint64(1)
+
+
+@njit(int64(IO, PARAMS_ARRAY, uint64), **INLINED)
+def record_time(io, params, tsc):
+    """Nanoseconds since midnight at a cycle count; not before the newest time given out."""
+    p = params[0]
+    elapsed = np.int64(((tsc - p["base_tsc"]) * p["tsc_mult"]) >> np.uint64(p["tsc_shift"]))
+    now = max(np.int64(p["base_ns"]) + elapsed, io.words[NOW_NS])
+    io.words[NOW_NS] = now
+    return now
+
+
+@later(void(CORE, IO, PARAMS_ARRAY, int64), **KERNEL)
+def beat(core, io, params, now):
+    """Writes the status block, the heartbeat last."""
+    p = params[0]
+    io.words[BEAT_NS] = now
+    io.status[_JOURNAL] = core.journal.header[0]["next_seq"] - _ONE
+    io.status[_FEED] = core.feed.log[0]["next_seq"]
+    io.status[_LIVE] = core.book.engine[0]["live_orders"]
+    store_release_u64(io.status, _BEAT, np.uint64(
+        np.int64(p["mono_base_ns"]) + now - np.int64(p["base_ns"])))
+
+
+@later(int64(CORE, PORT, IO, PARAMS_ARRAY, int64), **INLINED)
+def transmit(core, port, io, params, now):
+    """One pass over all cursors; how many packets were queued."""
+    io.words[FRAMES_LEFT] = np.int64(params[0]["tx_budget"])
+    before = port.state[TX_PACKETS]
+    if io.words[OUTBOX_TAIL] < io.words[OUTBOX_HEAD]:
+        send_outbox(core, port, io)
+    send_all_acks(core, port, io, now)
+    middle = port.state[TX_PACKETS]
+    if middle != before or io.words[KICK_DUE] != 0:
+        kick(port, io)
+    send_feed(core, port, io, params, np.int64(core.feed.log[0]["next_seq"]), now)
+    if now >= io.words[IDLE_NS]:
+        send_idle(core, port, io, params, now)
+    if port.state[TX_PACKETS] != middle:
+        kick(port, io)
+    return np.int64(port.state[TX_PACKETS] - before)
+
+
+@njit(inline="always")
+def _work(core, io, params, frames, now):
+    """Does the job that was left, and those that follow from it."""
+    while io.words[WORK] != NO_WORK:
+        work, account = io.words[WORK], io.words[WORK_ACCOUNT]
+        applies = work == APPLY_FRAME or work == APPLY_HELD
+        waiting = io.words[SLOT_CNT]
+        if waiting and (not applies or waiting > core.burst.commands.size - ROOM):
+            engine.run(core, np.int64(0), waiting, now)
+            io.words[SLOT_CNT], io.words[ACKS_DUE] = 0, 1
+            core.journal.header[0]["block_cnt"] += _ONE
+        io.words[WORK] = NO_WORK
+        if applies:
+            off, seq, block_cnt = io.words[WORK_OFF], io.words[WORK_SEQ], io.words[WORK_CNT]
+            data = io.hold_data if work == APPLY_HELD else frames
+            apply(core, io, data, off, seq, block_cnt, account)
+            if io.words[WORK] == NO_WORK and core.accounts.sessions[account]["gap_end_seq"] != 0:
+                settle(core, io, params, account, now)
+        elif work == SETTLE:
+            settle(core, io, params, account, now)
+        elif work == ENDED:
+            forget(io, core.accounts.sessions, account)
+        elif work == LOGGED_IN:
+            answer_login(core, io, params, account, now)
+
+
+@njit(int64(CORE, PORT, IO, PARAMS_ARRAY), **KERNEL)
+def run(core, port, io, params):
+    """The loop; one of WORD_CHANGED, TIME_OVER, IDLE.
+
+    A pass takes link records, then timers, then frames in their order, then flushes and transmits.
+    Each of these items may leave a job, done before the next item.
+    """
+    p = params[0]
+    start, idle = read_tsc(), np.int64(0)
+    while True:
+        if load_acquire_u64(io.control, 0) != p["control_word"]:
+            return np.int64(WORD_CHANGED)
+        count = rx_burst(port, BURST_MAX)
+        seen = read_tsc()
+        now = record_time(io, params, seen)
+        if now - io.words[BEAT_NS] >= np.int64(p["beat_ns"]):
+            beat(core, io, params, now)
+        links = waiting_links(io)
+        timers = np.int64(core.accounts.sessions.size) if io.words[GAP_CNT] else np.int64(0)
+        for item in range(-links, timers + count + 1):
+            if item < 0:
+                poll(core, io)
+            elif item < timers:
+                tick(core, io, params, item, now)
+            elif item < timers + count:
+                packet = port.rx_desc[item - timers]
+                add(core.counters, take(
+                    core, io, params, port.frames, np.int64(packet["addr"]),
+                    np.int64(packet["len"]), np.int64(packet["flags"]), now), 1)
+            else:
+                rx_release(port, count)
+                ask_for(io, FLUSH, np.int64(0))
+            _work(core, io, params, port.frames, now)
+        done = links + count + transmit(core, port, io, params, now)
+        if count:
+            add(core.counters, names.RX_FRAMES, count)
+            add(core.counters, names.RX_BURSTS, 1)
+            record(io.histogram, np.int64(
+                ((read_tsc() - seen) * p["tsc_mult"]) >> np.uint64(p["tsc_shift"])), count)
+        else:
+            add(core.counters, names.POLLS_EMPTY, 1)
+        if done:
+            idle = np.int64(0)
+        else:
+            idle += 1
+            if p["idle_polls"] != 0 and idle >= np.int64(p["idle_polls"]):
+                return np.int64(IDLE)
+            if np.int64(p["wait"]) == WAIT_YIELD and idle >= np.int64(p["yield_polls"]):
+                _yield()
+            else:
+                pause()
+        if read_tsc() - start > p["run_cycles"]:
+            return np.int64(TIME_OVER)
+
+
+@njit(void(CORE, IO), **KERNEL)
+def open_day(core, io):
+    """Leaves DAY_START as the first job of the next call of run."""
+    day(core, io, np.int64(DAY_START))
+
+
+def start_day(core, port, io, params):
+    """DAY_START as the first command: done, stamped and sent by the next call of run."""
+    open_day(core, io)
+
+
+@njit(boolean(CORE, IO), **KERNEL)
+def ended(core, io):
+    """Whether the day is closed and every end-of-session packet has left."""
+    return all_ended(core, io) and io.words[KICK_DUE] == 0

@@ -1,0 +1,172 @@
+"""The state of one partition's core: which arrays there are, grouped by who works on them.
+
+`build` makes them through a `make(name, dtype, count)` function, so the same state lives in
+private memory (tests, benches) or in shared-memory regions (a matcher). All memory is taken here;
+nothing is allocated afterwards.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ..layout import record, shared
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Capacities of a partition, fixed at start."""
+
+    symbols: int = 1
+    accounts: int = 8
+    pages: int = 4096             # of 256 orders each
+    lg_ladder: int = 14           # ladder levels a side of a symbol: 2 ** lg_ladder (>= 12)
+    far_cap: int = 4096           # far levels a side of a symbol at most
+    far_levels: int = 65536       # far levels of the partition
+    chunks: int = 1024            # stream chunks of 64 KiB
+    feed_bytes: int = 1 << 28     # feed log ring, power of two
+    feed_messages: int = 1 << 22  # feed index ring, power of two
+    journal: int = 1 << 16        # journal ring records, power of two
+    holds: int = 256              # datagrams held behind gaps
+    link_depth: int = 1024        # control link records, power of two
+
+
+class Book(NamedTuple):
+    """What matching touches. owner = symbol * 2 + side; ladder level = owner << lg_ladder | i."""
+
+    orders: np.ndarray      # ORDER[handles]
+    totals: np.ndarray      # u32[handles], current intended total of each live order
+    owners: np.ndarray      # u16[handles], account of each live order
+    levels: np.ndarray      # LEVEL[owners << lg_ladder]
+    bits: np.ndarray        # u64, one bit a ladder level
+    bits2: np.ndarray       # u64, one bit a word of `bits`
+    sides: np.ndarray       # SIDE[owners]
+    symbols: np.ndarray     # SYMBOL[symbols]
+    far_levels: np.ndarray  # FAR_LEVEL[far_levels]
+    far_prices: np.ndarray  # i32[owners, far_cap], ascending, far_cnt of them used
+    far_slots: np.ndarray   # u32[owners, far_cap], the level of each price
+    far_free: np.ndarray    # u32 stack of free far slots, engine.free_far of them
+    engine: np.ndarray      # ENGINE[1]
+
+
+class Accounts(NamedTuple):
+    """Sessions, the UserRefNum pages and what reports need of each order."""
+
+    sessions: np.ndarray    # SESSION[accounts]
+    pages: np.ndarray       # PAGE[pages]
+    page_hash: np.ndarray   # u32[4 * pages], page index or 0, open addressing on (account, key)
+    page_free: np.ndarray   # u32 stack, engine.free_page of them
+    cold: np.ndarray        # ORDER_COLD[handles]
+    tokens: np.ndarray      # u32 open-addressed table of account index + 1, keyed by the token
+    allowed: np.ndarray     # u32 sorted source addresses
+
+
+class Streams(NamedTuple):
+    """Each account's acknowledgements of the day: SoupBinTCP blocks in chunks."""
+
+    heads: np.ndarray       # CHUNK[chunks]
+    data: np.ndarray        # u8[chunks * CHUNK_SZ]
+    free: np.ndarray        # u32 stack, engine.free_chunk of them
+
+
+class Feed(NamedTuple):
+    """The feed's log: MoldUDP64 blocks in a ring, and where each begins."""
+
+    log: np.ndarray         # FEED_LOG[1]
+    ring: np.ndarray        # u8[feed_bytes]
+    index: np.ndarray       # u64[feed_messages], virtual offset of message seq & mask
+
+
+class Journal(NamedTuple):
+    """The sequenced commands, newest `journal` of them."""
+
+    header: np.ndarray      # JOURNAL_HEADER[1]
+    ring: np.ndarray        # JOURNAL_RECORD[journal]
+
+
+class Burst(NamedTuple):
+    """Scratch of one burst: decoded commands, their details, the events of one command."""
+
+    commands: np.ndarray    # COMMAND[4096]
+    details: np.ndarray     # DETAIL[4096]
+    events: np.ndarray      # EVENT[handles + 64]: each order at most once a command
+
+
+class Core(NamedTuple):
+    """Everything a journal replay needs; a pure function of its commands."""
+
+    book: Book
+    accounts: Accounts
+    streams: Streams
+    feed: Feed
+    journal: Journal
+    burst: Burst
+    counters: np.ndarray    # u64[COUNTER_CNT]
+
+
+BURST_COMMANDS = 4096
+
+
+def private(_name, dtype, count):
+    """A `make` for memory of this process alone."""
+    return np.zeros(count, dtype)
+
+
+def build(sizes: Sizes, make=private, partition: int = 0) -> Core:
+    """Allocate and initialise an empty core of `sizes`; pools filled, books empty."""
+    handles, owners = sizes.pages * 256, sizes.symbols * 2
+    levels = owners << sizes.lg_ladder
+    hash_cnt = 1 << (4 * sizes.pages - 1).bit_length()
+    token_cnt = 1 << (4 * sizes.accounts - 1).bit_length()
+    engine = make("engine", shared.ENGINE.dtype, 1)
+    book = Book(
+        make("orders", record.ORDER.dtype, handles), make("totals", np.uint32, handles),
+        make("owners", np.uint16, handles),
+        make("levels", record.LEVEL.dtype, levels), make("bits", np.uint64, levels >> 6),
+        make("bits2", np.uint64, levels >> 12), make("sides", record.SIDE.dtype, owners),
+        make("symbols", record.SYMBOL.dtype, sizes.symbols),
+        make("far_levels", record.FAR_LEVEL.dtype, sizes.far_levels),
+        make("far_prices", np.int32, owners * sizes.far_cap).reshape(owners, sizes.far_cap),
+        make("far_slots", np.uint32, owners * sizes.far_cap).reshape(owners, sizes.far_cap),
+        make("far_free", np.uint32, sizes.far_levels), engine)
+    accounts = Accounts(
+        make("sessions", shared.SESSION.dtype, sizes.accounts),
+        make("pages", record.PAGE.dtype, sizes.pages), make("page_hash", np.uint32, hash_cnt),
+        make("page_free", np.uint32, sizes.pages), make("cold", record.ORDER_COLD.dtype, handles),
+        make("tokens", np.uint32, token_cnt), make("allowed", np.uint32, 1024))
+    streams = Streams(
+        make("chunks", shared.CHUNK.dtype, sizes.chunks),
+        make("streams", np.uint8, sizes.chunks * shared.CHUNK_SZ),
+        make("chunk_free", np.uint32, sizes.chunks))
+    feed = Feed(
+        make("feed_log", shared.FEED_LOG.dtype, 1), make("feed", np.uint8, sizes.feed_bytes),
+        make("feed_index", np.uint64, sizes.feed_messages))
+    journal = Journal(make("journal_header", shared.JOURNAL_HEADER.dtype, 1),
+                      make("journal", record.JOURNAL_RECORD.dtype, sizes.journal))
+    burst = Burst(np.zeros(BURST_COMMANDS, record.COMMAND.dtype),
+                  np.zeros(BURST_COMMANDS, record.DETAIL.dtype),
+                  np.zeros(handles + 64, record.EVENT.dtype))
+    core = Core(book, accounts, streams, feed, journal, burst,
+                make("counters", np.uint64, shared.COUNTER_CNT))
+    _fill_pools(core, sizes, partition)
+    return core
+
+
+def _fill_pools(core, sizes, partition):
+    """Free stacks hold the lowest number on top; index 0 of pages, far levels, chunks is nobody."""
+    engine, book = core.book.engine[0], core.book
+    for stack, count, word in ((core.accounts.page_free, sizes.pages, "free_page"),
+                               (book.far_free, sizes.far_levels, "free_far"),
+                               (core.streams.free, sizes.chunks, "free_chunk")):
+        stack[:count - 1] = np.arange(count - 1, 0, -1)
+        engine[word] = count - 1
+    engine["next_order_ref"] = engine["next_match"] = 1
+    engine["partition"], engine["symbol_cnt"] = partition, sizes.symbols
+    engine["account_cnt"], engine["lg_ladder"] = sizes.accounts, sizes.lg_ladder
+    engine["far_cap"], engine["event_cap"] = sizes.far_cap, len(core.burst.events)
+    book.sides["best_ticks"][0::2], book.sides["best_ticks"][1::2] = -1, 2147483647
+    core.accounts.sessions["next_seq"] = core.accounts.sessions["sent_seq"] = 1
+    core.accounts.sessions["next_upstream_seq"] = 1
+    log = core.feed.log[0]
+    log["next_seq"] = log["oldest_seq"] = log["sent_seq"] = 1
+    core.journal.header[0]["next_seq"] = 1

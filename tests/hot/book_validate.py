@@ -1,0 +1,85 @@
+"""A full-structure check of a book: every array against every other, as the declarations say."""
+
+import numpy as np
+
+from appliance.layout.record import FAR_BIT
+
+
+def validate(book):
+    """Raises AssertionError with the place and both values for the first thing that is not so."""
+    engine = book.engine[0]
+    lg_ladder, seen, far_used = int(engine["lg_ladder"]), {}, []
+    assert int(engine["fault"]) == 0, f"engine.fault is {int(engine['fault']):#x}"
+    for owner in range(len(book.sides)):
+        prices = _ladder(book, owner, lg_ladder, seen)
+        prices += _far(book, owner, lg_ladder, seen, far_used)
+        side = book.sides[owner]
+        best = -1 if owner % 2 == 0 else 2147483647
+        if prices:
+            best = min(prices) if owner % 2 else max(prices)
+        assert int(side["best_ticks"]) == best, f"side {owner}: {side['best_ticks']} not {best}"
+        mine = sum(1 for at in seen.values() if at == owner)
+        assert int(side["order_cnt"]) == mine, f"side {owner}: {side['order_cnt']} not {mine}"
+    for bid, ask in zip(book.sides[0::2], book.sides[1::2], strict=True):
+        crossed = bid["order_cnt"] and ask["order_cnt"] and bid["best_ticks"] >= ask["best_ticks"]
+        assert not crossed, f"crossed: bid {bid['best_ticks']}, ask {ask['best_ticks']}"
+    live = set(np.nonzero(book.orders["qty"])[0].tolist())
+    assert live == set(seen), f"live but in no queue, or the reverse: {sorted(live ^ set(seen))}"
+    assert int(engine["live_orders"]) == len(seen), f"live_orders {engine['live_orders']}"
+    for order in seen:
+        open_qty, total = int(book.orders[order]["qty"]), int(book.totals[order])
+        assert 0 < open_qty <= total, f"order {order}: open {open_qty} of {total}"
+    _pool(book, far_used)
+
+
+def _queue(book, head, tail, level, owner, seen, where):
+    """Walks one queue; its links, quantities and level must agree."""
+    before, at = 0, head
+    assert head and tail, f"{where}: head {head}, tail {tail}"
+    while at:
+        order = book.orders[at]
+        assert at not in seen, f"{where}: order {at} stands twice"
+        assert int(order["prev"]) == before, f"{where}: order {at} has prev {order['prev']}"
+        assert int(order["level"]) == level, f"{where}: order {at} has level {order['level']:#x}"
+        assert int(order["qty"]) > 0, f"{where}: order {at} is dead"
+        seen[at] = owner
+        before, at = at, int(order["next"])
+    assert before == tail, f"{where}: tail {tail}, last {before}"
+
+
+def _ladder(book, owner, lg_ladder, seen):
+    first, stop = owner << lg_ladder, (owner + 1) << lg_ladder
+    window = int(book.symbols[owner >> 1]["window_ticks"])
+    row = book.levels[first:stop]
+    used = np.nonzero(row["head"])[0]
+    assert np.array_equal(used, np.nonzero(row["tail"])[0]), f"side {owner}: heads and tails differ"
+    marked = np.unpackbits(book.bits[first >> 6:stop >> 6].view(np.uint8), bitorder="little")
+    assert np.array_equal(used, np.nonzero(marked)[0]), f"side {owner}: bitmap {np.nonzero(marked)}"
+    words = np.unpackbits(book.bits2[first >> 12:stop >> 12].view(np.uint8), bitorder="little")
+    assert np.array_equal(np.nonzero(words)[0], np.unique(used >> 6)), f"side {owner}: second map"
+    for place in used.tolist():
+        _queue(book, int(row[place]["head"]), int(row[place]["tail"]), first + place, owner, seen,
+               f"side {owner} price {window + place}")
+    return [window + place for place in used.tolist()]
+
+
+def _far(book, owner, lg_ladder, seen, far_used):
+    count = int(book.sides[owner]["far_cnt"])
+    window = int(book.symbols[owner >> 1]["window_ticks"])
+    prices = book.far_prices[owner, :count].tolist()
+    assert prices == sorted(set(prices)), f"side {owner}: far prices {prices}"
+    for price, slot in zip(prices, book.far_slots[owner, :count].tolist(), strict=True):
+        where = f"side {owner} far price {price}"
+        level = book.far_levels[slot]
+        assert not window <= price < window + (1 << lg_ladder), f"{where} lies in the window"
+        assert int(level["price_ticks"]) == price, f"{where}: slot {slot} is {level['price_ticks']}"
+        assert int(level["owner"]) == owner, f"{where}: slot {slot} of side {level['owner']}"
+        _queue(book, int(level["head"]), int(level["tail"]), FAR_BIT | slot, owner, seen, where)
+        far_used.append(slot)
+    return prices
+
+
+def _pool(book, far_used):
+    free = book.far_free[:int(book.engine[0]["free_far"])].tolist()
+    everything = sorted(free + far_used)
+    assert everything == list(range(1, len(book.far_levels))), f"far slots: {everything}"

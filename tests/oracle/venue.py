@@ -1,0 +1,146 @@
+"""The whole venue, plainly: sessions, order entry, book, streams and feed of one partition.
+
+Feed it datagrams (or bare OUCH messages) with their times and read what every participant must
+have received: `streams[account]` (OUCH), `feed` (ITCH), `dispositions`, `rejects`, `trades`.
+It shares no code with the product, so equal bytes mean something.
+"""
+
+from collections import Counter
+
+from tests.oracle import entry
+from tests.oracle.book import OFF, Book
+from tests.oracle.feed import mask_itch
+from tests.oracle.publisher import Publisher
+from tests.oracle.reports import mask_ouch
+from tests.oracle.session import Sessions, session_name
+
+__all__ = ["Venue", "mask_itch", "mask_ouch"]
+
+
+def text(value, width):
+    """`value` (str or bytes) as bytes, padded with spaces."""
+    return (value if isinstance(value, bytes) else value.encode()).ljust(width)
+
+
+class Symbol:
+    """name: eight bytes; tick_size in units of 0.0001; lot_size for the directory."""
+
+    def __init__(self, partition, idx, described):
+        self.name = text(described["name"], 8)
+        self.tick_size = described.get("tick_size", 1)
+        self.lot_size = described.get("lot_size", 1)
+        self.locate = described.get("locate", (partition * 1000 + idx + 1) & 0xFFFF)
+
+
+class Venue:
+    """One partition.
+
+    symbols: dicts with name, tick_size, lot_size and, if not by rule, locate.
+    accounts: dicts with name, firm, smp ("off", "oldest", "newest"), cancel_on_disconnect.
+    Times are nanoseconds since midnight and never go back.
+    """
+
+    def __init__(self, partition, symbols, accounts, day=1, instance="0",
+                 gap_request_interval_ns=1_000_000, gap_hold_ns=1_000_000, hold_pool=256,
+                 allowed_sources=None):
+        self.symbols = [Symbol(partition, idx, each) for idx, each in enumerate(symbols)]
+        self.accounts = [
+            entry.Account(idx, text(each.get("firm", ""), 4), each.get("smp", OFF))
+            for idx, each in enumerate(accounts)]
+        self.cancels_on_disconnect = [
+            bool(each.get("cancel_on_disconnect")) for each in accounts]
+        self.publisher = Publisher(partition, self.symbols, self.accounts)
+        self.book = Book(len(symbols), len(accounts), self.publisher)
+        self.desk = entry.Desk(self.symbols, self.accounts, self.book, self.publisher,
+                               self.publisher.counters)
+        self.feed_name = session_name(day, "F", partition, 0, instance)
+        self.sessions = Sessions(
+            self, [session_name(day, "O", partition, idx + 1, instance)
+                   for idx in range(len(accounts))],
+            gap_request_interval_ns, gap_hold_ns, hold_pool)
+        self.allowed_sources = allowed_sources
+        self.streams, self.feed = self.publisher.streams, self.publisher.feed
+        self.trades, self.rejects = self.publisher.trades, self.publisher.rejects
+        self.dispositions = self.sessions.dispositions
+        self.sent, self.control = self.sessions.sent, self.sessions.control
+
+    @property
+    def counters(self):
+        """Tallies of messages and of sessions, by the names of the product's counters."""
+        return Counter(self.publisher.counters) + Counter(self.sessions.counters)
+
+    def is_live(self, account, user_ref_num):
+        """Has this order of the account open shares?"""
+        return user_ref_num in self.book.live[account]
+
+    # -- the day -------------------------------------------------------------------------------
+
+    def start(self, now_ns=0):
+        """Start of day: directory, states, system events; then orders are taken."""
+        self.publisher.time = now_ns
+        self.publisher.feed_event(b"O")
+        self.publisher.directory()
+        self.publisher.feed_event(b"S")
+        self.publisher.feed_event(b"Q")
+        self.publisher.stream_event(b"S")
+        self.desk.is_open = True
+
+    def end(self, now_ns=0):
+        """End of day: every live order leaves, nothing more is accepted."""
+        self.publisher.time = now_ns
+        self.publisher.feed_event(b"M")
+        for account in self.accounts:
+            self.book.cancel_account(account.idx, b"E")
+        self.publisher.feed_event(b"E")
+        self.publisher.feed_event(b"C")
+        self.publisher.stream_event(b"E")
+        self.desk.is_open = False
+
+    # -- participants --------------------------------------------------------------------------
+
+    def message(self, account, data, now_ns=0):
+        """One OUCH message of an account, past the session."""
+        self.publisher.time = now_ns
+        self.desk.message(account, data)
+
+    def login(self, account, token, ip, port, requested=0):
+        """Binds the ten-byte token to the account and its source."""
+        self.sessions.login(account, token, (ip, port), requested)
+
+    def datagram(self, ip, port, payload, now_ns):
+        """One UDP payload from a source; counted under exactly one disposition."""
+        self.publisher.time = now_ns
+        if self.allowed_sources is not None and ip not in self.allowed_sources:
+            self.dispositions["rx_source_refused"] += 1
+            return
+        self.sessions.datagram((ip, port), payload, now_ns)
+
+    def tick(self, now_ns):
+        """Lets timers run that are due at this time."""
+        self.publisher.time = now_ns
+        self.sessions.tick(now_ns)
+
+    def disconnect(self, account, now_ns=None):
+        """The account was silent too long."""
+        if now_ns is not None:
+            self.publisher.time = now_ns
+        self.logged_out(account)
+
+    # -- what sessions hand over ---------------------------------------------------------------
+
+    def logged_out(self, account):
+        if self.sessions.end(account) and self.cancels_on_disconnect[account]:
+            self.book.cancel_account(account, b"Z")
+
+    def block(self, account, block):
+        """One upstream block in sequence."""
+        counters = self.publisher.counters
+        counters["messages"] += 1
+        if not block:
+            counters["messages_filler"] += 1
+        elif block[:1] == b"U":
+            self.desk.message(account, block[1:])
+        elif block == b"O":
+            self.logged_out(account)
+        else:
+            counters["messages_unknown"] += 1
