@@ -1,0 +1,199 @@
+"""The shape of the configuration: one frozen struct a table of the TOML files.
+
+Types carry the limits; the description of a limited type is what a person reads when a value is
+refused. Defaults live in `defaults.toml` and nowhere else.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from ..hot.state import Sizes
+
+
+def _number(low, high, what=""):
+    text = f"a whole number from {low} to {high}" + (f" ({what})" if what else "")
+    return Annotated[int, Meta(ge=low, le=high, description=text)]
+
+
+def _text(pattern, description):
+    return Annotated[str, Meta(pattern=pattern, description=description)]
+
+
+PortNumber = _number(1, 65535, "a port")
+_BYTE = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+Ip = _text(rf"^{_BYTE}(\.{_BYTE}){{3}}\Z",
+           'an IPv4 address such as "10.0.0.1"')
+Name = _text(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z", "1 to 32 letters, digits, - or _")
+AccountName = _text(r"^[A-Za-z0-9]{1,6}\Z", "1 to 6 letters or digits")
+Password = _text(r"^[!-~]{1,10}\Z", "1 to 10 printable characters without spaces")
+Firm = _text(r"^[A-Za-z0-9]{0,4}\Z", "at most 4 letters or digits")
+SymbolName = _text(r"^[!-~]{1,8}\Z", "1 to 8 printable characters without spaces")
+PathText = _text(r"^.+\Z", "the path of a file")
+
+
+def _power(low, high):
+    return Annotated[int, Meta(ge=1 << low, le=1 << high,
+                               description=f"a power of two from 2^{low} to 2^{high}")]
+
+PRICE_MAX = 1_999_999_900          # highest limit price in units of 0.0001
+QTY_MAX = 999_999
+SYMBOLS_MAX = 1000                 # a partition's share of the ITCH stock locates
+ACCOUNTS_MAX = 4096
+SOURCES_MAX = 1024                 # entries of the source allow-list
+
+
+class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of a file: every key required once the defaults are under it, no other key."""
+
+
+class Day(_Table):
+    """[day]: when the day begins, for time stamps and session names."""
+
+    time_zone: str
+
+
+class Interface(_Table):
+    """[interface]: where participants reach the appliance."""
+
+    name: _text(r"^[^/\s]{1,15}\Z", "the name of a network interface, at most 15 characters")
+    ip: Ip
+    mode: Literal["auto", "native", "socket"]
+    queue: _number(0, 1023, "a receive queue of the interface")
+
+
+class Partitions(_Table):
+    """[partitions]: how many order books' worth of matchers."""
+
+    count: _number(1, 1, "several partitions on one machine come later")
+
+
+class Orders(_Table):
+    """[orders]: the order ports and their sessions."""
+
+    order_port_base: PortNumber
+    gap_hold_us: _number(0, 1_000_000)
+    gap_request_interval_us: _number(10, 1_000_000)
+    heartbeat_ms: _number(10, 60_000)
+    silence_ms: _number(100, 3_600_000)
+
+
+class Feed(_Table):
+    """[feed]: market data."""
+
+    group_a: Ip
+    group_b: Ip
+    port: PortNumber
+    ttl: _number(0, 255)
+    interface: str
+    heartbeat_ms: _number(10, 60_000)
+    rerequest_port_base: PortNumber
+    rerequests_per_second: _number(1, 10_000_000)
+
+
+class Capacity(_Table):
+    """[capacity]: the fixed pools of a partition; see hot/state.py Sizes."""
+
+    pages: _number(2, 65536)
+    lg_ladder: _number(12, 20)
+    far_cap: _number(16, 65536)
+    far_levels: _number(16, 1 << 24)
+    chunks: _number(2, 65536)
+    feed_bytes: _power(20, 34)
+    feed_messages: _power(12, 28)
+    journal: _power(10, 26)
+    holds: _number(1, 65536)
+    link_depth: _power(6, 16)
+
+
+class Port(_Table):
+    """[port]: frames of a matcher's UMEM."""
+
+    rx_frames: _power(6, 20)
+    tx_frames: _power(6, 20)
+
+
+class Cores(_Table):
+    """[cores]: how processes wait and where they run."""
+
+    wait: Literal["auto", "spin", "yield"]
+    matcher: list[_number(0, 4095, "a CPU")]
+
+
+class Process(_Table):
+    """[process]: the users that unprivileged processes become when started by root."""
+
+    uid_base: _number(1000, 4_000_000_000, "a user number")
+
+
+class Durability(_Table):
+    """[durability]: what must have happened before an acknowledgement leaves."""
+
+    level: Literal["none"]
+
+
+class AccountDefaults(_Table):
+    """[account_defaults]: what an account has unless its own entry says otherwise."""
+
+    firm: Firm
+    sources: list[Ip]
+    smp: Literal["off", "oldest", "newest"]
+    cancel_on_disconnect: bool
+    max_pages: _number(1, 65535)
+
+
+class Account(AccountDefaults):
+    """[[accounts]] of the accounts file."""
+
+    name: AccountName
+    password: Password
+
+
+class SymbolDefaults(_Table):
+    """[symbol_defaults]: what a symbol has unless its own entry says otherwise."""
+
+    tick_size: _number(1, PRICE_MAX, "units of 0.0001")
+    lot_size: _number(1, QTY_MAX)
+
+
+class Symbol(SymbolDefaults):
+    """[[symbols]] of the symbols file."""
+
+    name: SymbolName
+    reference_price: _number(1, PRICE_MAX, "units of 0.0001")
+    partition: _number(-1, 255) = -1       # -1: by the hash of the name
+
+
+class Settings(_Table):
+    """The main file."""
+
+    name: Name
+    runtime_dir: PathText
+    symbols_file: PathText
+    accounts_file: PathText
+    day: Day
+    interface: Interface
+    partitions: Partitions
+    orders: Orders
+    feed: Feed
+    capacity: Capacity
+    cores: Cores
+    process: Process
+    port: Port
+    durability: Durability
+    account_defaults: AccountDefaults
+    symbol_defaults: SymbolDefaults
+
+
+class Config(Settings, frozen=True, kw_only=True):
+    """Everything that was configured. Pure data: equal files give an equal Config and digest."""
+
+    symbols: tuple[Symbol, ...]
+    accounts: tuple[Account, ...]
+    path: str              # absolute path of the main file
+    digest: str            # of all values, 16 hexadecimal digits
+
+    def sizes(self, symbol_cnt: int) -> Sizes:
+        """Capacities of a partition with that many symbols."""
+        pools = {key: getattr(self.capacity, key) for key in self.capacity.__struct_fields__}
+        return Sizes(symbols=symbol_cnt, accounts=len(self.accounts), **pools)

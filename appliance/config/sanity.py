@@ -1,0 +1,190 @@
+"""What the values of a configuration mean together: overlaps, duplicates, ticks, room.
+
+Each judge looks only at values that have the right type, so that it can speak up beside complaints
+about the shape of the files.
+"""
+
+import ipaddress
+import os
+from zoneinfo import ZoneInfo
+
+from .mistakes import dotted, place, shown
+from .model import (ACCOUNTS_MAX, PRICE_MAX, SOURCES_MAX, SYMBOLS_MAX)
+
+POWERS = (("capacity", "feed_bytes"), ("capacity", "feed_messages"), ("capacity", "journal"),
+          ("capacity", "link_depth"), ("port", "rx_frames"), ("port", "tx_frames"))
+
+
+def judge(where, settings, symbols, accounts, wrong) -> None:
+    """Appends a complaint for everything that does not go together.
+
+    where: Source of "main", "symbols", "accounts" (None when the file could not be read).
+    """
+    main = _Speaker(where["main"], wrong)
+    _zone(settings, main)
+    _ports(settings, main)
+    _groups(settings, main)
+    _rest(settings, main)
+    if where["symbols"]:
+        _symbols(settings, symbols, _Speaker(where["symbols"], wrong))
+    if where["accounts"]:
+        _accounts(settings, accounts, _Speaker(where["accounts"], wrong))
+
+
+class _Speaker:
+    def __init__(self, source, wrong):
+        self.source, self.wrong = source, wrong
+
+    def say(self, path, text):
+        self.wrong.append(f"{place(self.source, path)}: {dotted(path)}{text}")
+
+
+def _get(settings, *path, kind=int):
+    for part in path:
+        settings = settings.get(part) if isinstance(settings, dict) else None
+    right = isinstance(settings, kind) and not (kind is int and isinstance(settings, bool))
+    return settings if right else None
+
+
+def _count(settings):
+    count = _get(settings, "partitions", "count")
+    return count if count == 1 else 1
+
+
+def _zone(settings, main):
+    zone = _get(settings, "day", "time_zone", kind=str)
+    if zone is None:
+        return
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        main.say(("day", "time_zone"), f" = {shown(zone)}: no such time zone; "
+                 'name one as "UTC" or "Europe/Zurich" (Debian package tzdata)')
+
+
+def _ports(settings, main):
+    count, ranges = _count(settings), []
+    for path in (("orders", "order_port_base"), ("feed", "rerequest_port_base"), ("feed", "port")):
+        first = _get(settings, *path)
+        if first is None or not 1 <= first <= 65535:
+            continue
+        last = first if path[-1] == "port" else first + count - 1
+        if last > 65535:
+            main.say(path, f" = {first}: with {count} partitions it ends at {last}, "
+                     "the highest port is 65535")
+        for other, low, high in ranges:
+            if first <= high and low <= last:
+                main.say(path, f" = {first}: its ports {first}-{last} overlap with "
+                         f"{dotted(other)}, which takes {low}-{high}; move one of them")
+        ranges.append((path, first, last))
+
+
+def _address(text):
+    try:
+        return ipaddress.IPv4Address(text)
+    except (ipaddress.AddressValueError, TypeError):
+        return None
+
+
+def _groups(settings, main):
+    count, firsts = _count(settings), {}
+    for key in ("group_a", "group_b"):
+        first = _address(_get(settings, "feed", key, kind=str))
+        if first is None:
+            continue
+        firsts[key] = first
+        if not first.is_multicast or not (first + count - 1).is_multicast:
+            main.say(("feed", key), f' = "{first}": not multicast; choose from 224.0.1.0 to '
+                     "239.255.255.255")
+        elif int(first) >> 8 == 0xE00000:
+            main.say(("feed", key), f' = "{first}": 224.0.0.x is reserved and never routed; choose '
+                     "from 239.192.0.0 on")
+    if len(firsts) == 2 and abs(int(firsts["group_a"]) - int(firsts["group_b"])) < count:
+        main.say(("feed", "group_b"), f' = "{firsts["group_b"]}": overlaps with feed.group_a = '
+                 f'"{firsts["group_a"]}"; A and B must be apart to be told apart')
+    ip = _address(_get(settings, "interface", "ip", kind=str))
+    if ip is not None and (ip.is_multicast or ip.is_unspecified or ip == ip.__class__(2**32 - 1)):
+        main.say(("interface", "ip"), f' = "{ip}": not an address that participants can send to')
+    name = _get(settings, "interface", "name", kind=str)
+    feed = _get(settings, "feed", "interface", kind=str)
+    if feed and name and feed != name:
+        main.say(("feed", "interface"), f' = "{feed}": only "" or interface.name = "{name}" '
+                 "for now; the feed leaves by the order interface")
+
+
+def _rest(settings, main):
+    for path in POWERS:
+        value = _get(settings, *path)
+        if value is not None and value > 0 and value & (value - 1):
+            below = 1 << value.bit_length() - 1
+            main.say(path, f" = {value}: not a power of two; the nearest are {below} "
+                     f"and {2 * below}")
+    beat, silence = _get(settings, "orders", "heartbeat_ms"), _get(settings, "orders", "silence_ms")
+    if beat and silence and silence < 2 * beat:
+        main.say(("orders", "silence_ms"), f" = {silence}: shorter than two heartbeats "
+                 f"(orders.heartbeat_ms = {beat}), so live participants would be disconnected")
+    runtime = _get(settings, "runtime_dir", kind=str)
+    if runtime and not os.path.isabs(runtime):
+        main.say(("runtime_dir",), f" = {shown(runtime)}: must be an absolute path")
+    if runtime and len(os.fsencode(runtime)) > 80:
+        main.say(("runtime_dir",), f" = {shown(runtime)}: longer than 80 bytes; sockets in it "
+                 "could not be named")
+
+
+def _duplicates(entries, list_key, speaker, fold=str):
+    first = {}
+    for i, entry in enumerate(entries):
+        name = entry.get("name")
+        if not isinstance(name, str):
+            continue
+        if fold(name) in first:
+            speaker.say((list_key, i, "name"), f" = {shown(name)}: stands already in "
+                        f"{list_key}[{first[fold(name)]}]")
+        else:
+            first[fold(name)] = i
+
+
+def _symbols(settings, symbols, speaker):
+    _duplicates(symbols, "symbols", speaker)
+    if len(symbols) > SYMBOLS_MAX:
+        speaker.say(("symbols",), f": {len(symbols)} symbols; a partition holds {SYMBOLS_MAX} "
+                    "at most")
+    count = _count(settings)
+    for i, entry in enumerate(symbols):
+        tick, reference = _get(entry, "tick_size"), _get(entry, "reference_price")
+        if tick and reference and tick > 0:
+            if reference % tick:
+                near = max(tick, reference // tick * tick)
+                speaker.say(("symbols", i, "reference_price"), f" = {reference}: not a multiple of "
+                            f"its tick_size {tick}; the nearest is {near}")
+            if reference > PRICE_MAX // tick * tick:
+                speaker.say(("symbols", i, "reference_price"), f" = {reference}: beyond the "
+                            f"highest price {PRICE_MAX}")
+        partition = _get(entry, "partition")
+        if partition is not None and partition >= count:
+            speaker.say(("symbols", i, "partition"), f" = {partition}: partitions.count is "
+                        f"{count}, so name 0 to {count - 1} or leave it out")
+
+
+def _accounts(settings, accounts, speaker):
+    _duplicates(accounts, "accounts", speaker, str.lower)
+    if len(accounts) > ACCOUNTS_MAX:
+        speaker.say(("accounts",), f": {len(accounts)} accounts; {ACCOUNTS_MAX} at most")
+    pages = _get(settings, "capacity", "pages")
+    chunks = _get(settings, "capacity", "chunks")
+    if chunks and chunks - chunks // 64 < 2 * len(accounts) + 8:
+        speaker.say(("capacity", "chunks"), f" = {chunks}: {len(accounts)} accounts need about "
+                    f"{2 * len(accounts) * 64 // 63 + 10} at least, two for each and a margin")
+    sources = set()
+    for i, entry in enumerate(accounts):
+        quota = _get(entry, "max_pages")
+        default = _get(settings, "account_defaults", "max_pages")
+        if pages and quota and quota >= pages and quota != default:
+            speaker.say(("accounts", i, "max_pages"), f" = {quota}: capacity.pages = {pages} "
+                        f"leaves {pages - 1} at most (account_defaults count too)")
+        listed = _get(entry, "sources", kind=list) or []
+        sources.update(source for source in listed if isinstance(source, str))
+        for source in {s for s in listed if isinstance(s, str) and listed.count(s) > 1}:
+            speaker.say(("accounts", i, "sources"), f': "{source}" stands there twice')
+    if len(sources) > SOURCES_MAX:
+        speaker.say(("accounts",), f": {len(sources)} source addresses; {SOURCES_MAX} at most")

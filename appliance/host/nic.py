@@ -1,0 +1,97 @@
+"""Interfaces and the sockets of the plain rung: what a device is, and UDP sockets bound to it."""
+
+import fcntl
+import ipaddress
+import socket
+import struct
+from dataclasses import dataclass
+
+SIOCGIFADDR, SIOCGIFHWADDR, SIOCGIFMTU = 0x8915, 0x8927, 0x8921
+IP_MULTICAST_ALL = 49
+SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
+
+
+class NicError(OSError):
+    """An interface or socket that cannot be had: what was tried, with which value, what to do."""
+
+
+@dataclass(frozen=True)
+class Interface:
+    """One network device as it is now."""
+
+    name: str
+    ifindex: int
+    mac: bytes          # 6 bytes, zero on loopback
+    ip: str             # first IPv4 address, "" when it has none
+    mtu: int
+
+
+def look_up(name: str) -> Interface:
+    """The device of that name; NicError names those that exist when there is none."""
+    try:
+        ifindex = socket.if_nametoindex(name)
+    except OSError as error:
+        names = ", ".join(n for _, n in socket.if_nameindex())
+        raise NicError(f"interface {name!r} does not exist here; choose one of: {names}") from error
+    request = struct.pack("256s", name.encode()[:15])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        mac = fcntl.ioctl(probe, SIOCGIFHWADDR, request)[18:24]
+        mtu = struct.unpack_from("i", fcntl.ioctl(probe, SIOCGIFMTU, request), 16)[0]
+        try:
+            ip = socket.inet_ntoa(fcntl.ioctl(probe, SIOCGIFADDR, request)[20:24])
+        except OSError:
+            ip = ""
+    return Interface(name, ifindex, mac, ip, mtu)
+
+
+def multicast_mac(group: str) -> bytes:
+    """The Ethernet address of an IPv4 multicast group (RFC 1112, 6.4)."""
+    low = int(ipaddress.IPv4Address(group)) & 0x7FFFFF
+    return b"\x01\x00\x5e" + low.to_bytes(3, "big")
+
+
+def order_socket(ip: str, udp_port: int, receive_bytes: int = 1 << 25) -> socket.socket:
+    """A UDP socket bound to the order port, with a large receive buffer where rights allow it."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    _buffer(sock, SO_RCVBUFFORCE, socket.SO_RCVBUF, receive_bytes)
+    _buffer(sock, SO_SNDBUFFORCE, socket.SO_SNDBUF, receive_bytes)
+    try:
+        sock.bind((ip, udp_port))
+    except OSError as error:
+        sock.close()
+        raise NicError(f"binding UDP {ip}:{udp_port} failed ({error.strerror}); is interface.ip an "
+                       "address of this machine, and the port free (ss -ulpn)? else choose another "
+                       "orders.order_port_base or feed.rerequest_port_base") from error
+    sock.setblocking(False)
+    return sock
+
+
+def multicast_socket(ip: str, ttl: int, send_bytes: int = 1 << 25) -> socket.socket:
+    """A UDP socket that sends to groups out of the interface with this address."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    _buffer(sock, SO_SNDBUFFORCE, socket.SO_SNDBUF, send_bytes)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(ip))
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+    sock.bind((ip, 0))
+    sock.setblocking(False)
+    return sock
+
+
+def join(group: str, udp_port: int, ip: str, receive_bytes: int = 1 << 26) -> socket.socket:
+    """A socket that receives one group on the interface with this address, and no other group."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
+    _buffer(sock, SO_RCVBUFFORCE, socket.SO_RCVBUF, receive_bytes)
+    sock.bind((group, udp_port))
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
+                    socket.inet_aton(group) + socket.inet_aton(ip))
+    return sock
+
+
+def _buffer(sock, forced, plain, size):
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, forced, size)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, plain, size)

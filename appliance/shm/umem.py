@@ -1,0 +1,281 @@
+"""Ports from the cold side: UMEM memory, AF_XDP sockets, mapped rings, and the port constructors.
+
+The order of a start, which works on every kernel since 5.4:
+
+    privileged process                      matcher (no rights)
+    create_umem, map_umem, open_xsk
+    pass both descriptors  ------------->   map_umem, make_xsk_port (maps rings, primes fill_ring)
+    bind_xsk  <--- "mapped" -------------
+    steer: map entry                        polls
+
+Frames [0, rx_frame_cnt) of the UMEM circulate on the receive side, the rest transmit.
+"""
+
+import errno
+import mmap
+import os
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from appliance.hot import port_state as ps
+from appliance.hot.port_state import RX_DESC, Port
+from appliance.native import check, ffi, lib
+
+COPY, ZERO_COPY = 1 << 1, 1 << 2              # bind flags of the kernel
+USE_NEED_WAKEUP = 1 << 3
+XSK_STATISTICS = ("rx_dropped", "rx_invalid", "tx_invalid", "rx_ring_full", "fill_ring_empty",
+                  "tx_ring_empty")
+REBIND_PATIENCE_S = 0.2                       # a just closed queue stays busy for about 20 ms
+HUGE_PAGE_SZ = 2 << 20
+PRIVATE_FRAME_SZ = 2048                       # slots of the SOCKET and NULL kinds
+
+_RX_PGOFF, _TX_PGOFF = 0, 0x8000_0000
+_FILL_PGOFF, _COMP_PGOFF = 0x1_0000_0000, 0x1_8000_0000
+_RX, _TX, _FILL, _COMP = range(4)             # the order of wm_xsk_offsets
+
+
+class Geometry(NamedTuple):
+    """Sizes of a UMEM and its rings. All powers of two; a ring holds every frame of its side."""
+
+    frame_sz: int = 2048
+    rx_frame_cnt: int = 4096
+    tx_frame_cnt: int = 4096
+
+    @property
+    def umem_sz(self) -> int:
+        """Bytes of the whole UMEM."""
+        return self.frame_sz * (self.rx_frame_cnt + self.tx_frame_cnt)
+
+
+def check_geometry(geometry: Geometry) -> None:
+    """ValueError unless every size is a power of two in the range the kernel takes."""
+    for name, value in geometry._asdict().items():
+        low, high = (2048, 4096) if name == "frame_sz" else (64, 1 << 20)
+        if value & (value - 1) or not low <= value <= high:
+            raise ValueError(f"{name} = {value}: choose a power of two from {low} to {high}")
+
+
+def create_umem(geometry: Geometry, huge_pages: bool = False) -> int:
+    """A memfd of the UMEM's size; with huge_pages of 2 MB pages, OSError where too few are free."""
+    check_geometry(geometry)
+    flags = os.MFD_CLOEXEC | (os.MFD_HUGETLB | os.MFD_HUGE_2MB if huge_pages else 0)
+    size = geometry.umem_sz
+    if huge_pages:
+        size = -(-size // HUGE_PAGE_SZ) * HUGE_PAGE_SZ
+    fd = os.memfd_create("wirematch-umem", flags)
+    try:
+        os.ftruncate(fd, size)
+        if huge_pages:
+            mmap.mmap(fd, size).close()       # reserving is where a shortage shows
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def map_umem(fd: int) -> np.ndarray:
+    """The UMEM behind a descriptor as one writable uint8 array, every page present."""
+    size = os.fstat(fd).st_size
+    return np.frombuffer(mmap.mmap(fd, size, mmap.MAP_SHARED | mmap.MAP_POPULATE), np.uint8)
+
+
+def open_xsk(umem: np.ndarray, geometry: Geometry) -> int:
+    """Privileged: a new AF_XDP socket with this UMEM and all four rings, not yet bound.
+
+    It can bind only to devices of the network namespace in which the calling thread is now.
+    """
+    fd = check(lib.wm_xsk_socket(), "socket(AF_XDP)",
+               "it needs CAP_NET_RAW; without it use mode = socket")
+    try:
+        check(lib.wm_xsk_register_umem(fd, ffi.cast("void *", umem.ctypes.data), geometry.umem_sz,
+                                       geometry.frame_sz, 0, 0),
+              f"registering a UMEM of {geometry.umem_sz} bytes", "check the locked-memory limit")
+        check(lib.wm_xsk_ring_sizes(fd, geometry.rx_frame_cnt, geometry.tx_frame_cnt,
+                                    geometry.rx_frame_cnt, geometry.tx_frame_cnt),
+              f"setting AF_XDP ring sizes {geometry.rx_frame_cnt} and {geometry.tx_frame_cnt}")
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def bind_xsk(fd: int, ifindex: int, queue: int, flags: int = COPY) -> None:
+    """Privileged: binds the socket to a device's queue, patiently while the queue is still busy."""
+    deadline = time.monotonic() + REBIND_PATIENCE_S
+    while True:
+        result = lib.wm_xsk_bind(fd, ifindex, queue, flags | USE_NEED_WAKEUP, 0)
+        if result != -errno.EBUSY or time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    check(result, f"binding an AF_XDP socket to device {ifindex} queue {queue} with flags {flags}",
+          "EBUSY: another process still maps this queue's rings, stop it first; "
+          "EOPNOTSUPP: the driver cannot do that mode, use copy, generic or socket")
+
+
+def xsk_statistics(fd: int) -> dict[str, int]:
+    """The kernel's own counters of an AF_XDP socket."""
+    out = ffi.new("uint64_t[6]")
+    check(lib.wm_xsk_statistics(fd, out), f"reading the statistics of AF_XDP socket {fd}")
+    return dict(zip(XSK_STATISTICS, out, strict=True))
+
+
+def is_zero_copy(fd: int) -> bool:
+    """Whether a bound AF_XDP socket really runs in zero copy."""
+    return bool(check(lib.wm_xsk_options(fd), f"reading the options of AF_XDP socket {fd}") & 1)
+
+
+def _map_ring(fd, page_off, desc_off, desc_sz, depth):
+    """One ring's mapping: (u32 view of all of it, u64 view of its descriptors)."""
+    size = desc_off + desc_sz * depth
+    memory = mmap.mmap(fd, size, mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=page_off)
+    return np.frombuffer(memory, np.uint32), np.frombuffer(memory, np.uint64, offset=desc_off)
+
+
+def _owned(words, producer_word, consumer_word, entries, step, frame_sz):
+    """Frame bases that lie on a ring between its consumer and its producer."""
+    producer, consumer = int(words[producer_word]), int(words[consumer_word])
+    depth = entries.size // step
+    span = (producer - consumer) & 0xFFFF_FFFF
+    return {int(entries[step * ((consumer + i) % depth)]) & ~(frame_sz - 1) for i in range(span)}
+
+
+def _spare_frames(geometry, words, rings, entries, settle_s=0.02):
+    """(receive, transmit) frames that lie on no ring; all of them when the socket is new.
+
+    A socket that was in use (its matcher died) is taken over: what the kernel holds is on its
+    rings; frames of the dead process are free. Frames still in the device have to come out first.
+    """
+    indices = [int(words[ring][word]) for ring in range(4) for word in rings[ring][:2]]
+    receive = {i * geometry.frame_sz for i in range(geometry.rx_frame_cnt)}
+    transmit = {i * geometry.frame_sz + geometry.rx_frame_cnt * geometry.frame_sz
+                for i in range(geometry.tx_frame_cnt)}
+    if not any(indices):
+        return receive, transmit
+    sz = geometry.frame_sz
+    receive -= _owned(words[_FILL], *rings[_FILL][:2], entries[_FILL], 1, sz)
+    time.sleep(settle_s)                       # a frame between fill_ring and rx_ring arrives now
+    receive -= _owned(words[_RX], *rings[_RX][:2], entries[_RX], 2, sz)
+    sent = int(words[_TX][rings[_TX][1]])
+    completed = int(words[_COMP][rings[_COMP][0]])
+    if sent != completed:
+        raise RuntimeError(
+            f"taking an AF_XDP socket over: {(sent - completed) & 0xFFFF_FFFF} transmit frames are "
+            "still inside the device; open a new socket instead")
+    transmit -= _owned(words[_TX], *rings[_TX][:2], entries[_TX], 2, sz)
+    transmit -= _owned(words[_COMP], *rings[_COMP][:2], entries[_COMP], 1, sz)
+    return receive, transmit
+
+
+def _empty_port(frames: np.ndarray, tx_stack: np.ndarray, **arrays: np.ndarray) -> Port:
+    fields = {name: np.zeros(1, np.uint32 if name.endswith("_words") else np.uint64)
+              for name in Port._fields}
+    fields |= {"state": np.zeros(ps.STATE_WORD_CNT, np.uint64), "frames": frames,
+               "rx_desc": np.zeros(ps.BURST_MAX, RX_DESC), "tx_stack": tx_stack}
+    return Port(**(fields | arrays))
+
+
+def _set(port: Port, **words: int) -> None:
+    for name, value in words.items():
+        port.state[getattr(ps, name)] = value
+
+
+def make_xsk_port(fd: int, umem: np.ndarray, geometry: Geometry) -> Port:
+    """Maps the rings of an AF_XDP socket and primes fill_ring; needs no rights.
+
+    umem: the array of map_umem. The socket may be unbound still. A socket that a dead matcher used
+    is taken over with every frame accounted for.
+    """
+    check_geometry(geometry)
+    out = ffi.new("uint64_t[16]")
+    check(lib.wm_xsk_offsets(fd, out), f"reading the ring offsets of AF_XDP socket {fd}")
+    offsets = [[int(out[4 * ring + i]) for i in range(4)] for ring in range(4)]
+    depths = [geometry.rx_frame_cnt, geometry.tx_frame_cnt] * 2
+    places = zip((_RX_PGOFF, _TX_PGOFF, _FILL_PGOFF, _COMP_PGOFF), (16, 16, 8, 8), strict=True)
+    mapped = [_map_ring(fd, page_off, offsets[ring][2], desc_sz, depths[ring])
+              for ring, (page_off, desc_sz) in enumerate(places)]
+    words, entries = [pair[0] for pair in mapped], [pair[1] for pair in mapped]
+    rings = [[off // 4 for off in ring] for ring in offsets]
+    receive, transmit = _spare_frames(geometry, words, rings, entries)
+    stack = np.zeros(geometry.tx_frame_cnt, np.uint64)
+    free = sorted(transmit, reverse=True)
+    stack[:len(free)] = free
+    port = _empty_port(umem, stack, fill_words=words[_FILL], fill_addrs=entries[_FILL],
+                       rx_words=words[_RX], rx_descs=entries[_RX], tx_words=words[_TX],
+                       tx_descs=entries[_TX], comp_words=words[_COMP], comp_addrs=entries[_COMP])
+    fill_producer = int(words[_FILL][rings[_FILL][0]])
+    tx_producer = int(words[_TX][rings[_TX][0]])
+    _set(port, KIND=ps.XSK, RX_FD=fd, FRAME_SZ=geometry.frame_sz, TX_FRAME_CNT=stack.size,
+         FILL_MASK=depths[_FILL] - 1, RX_MASK=depths[_RX] - 1, TX_MASK=depths[_TX] - 1,
+         COMP_MASK=depths[_COMP] - 1,
+         FILL_PRODUCER_WORD=rings[_FILL][0], FILL_FLAGS_WORD=rings[_FILL][3],
+         RX_PRODUCER_WORD=rings[_RX][0], RX_CONSUMER_WORD=rings[_RX][1],
+         TX_PRODUCER_WORD=rings[_TX][0], TX_CONSUMER_WORD=rings[_TX][1],
+         TX_FLAGS_WORD=rings[_TX][3],
+         COMP_PRODUCER_WORD=rings[_COMP][0], COMP_CONSUMER_WORD=rings[_COMP][1],
+         FILL_PRODUCER=fill_producer + len(receive), RX_CONSUMER=int(words[_RX][rings[_RX][1]]),
+         TX_PRODUCER=tx_producer, TX_PUBLISHED=tx_producer,
+         COMP_CONSUMER=int(words[_COMP][rings[_COMP][1]]), STACK_CNT=len(free))
+    for i, base in enumerate(sorted(receive)):
+        port.fill_addrs[(fill_producer + i) % depths[_FILL]] = base
+    words[_FILL][rings[_FILL][0]] = (fill_producer + len(receive)) & 0xFFFF_FFFF
+    return port
+
+
+def make_socket_port(order_fd: int, multicast_fd: int, local_ip: str, local_udp_port: int,
+                     tx_frame_cnt: int = 1024) -> Port:
+    """A port over two UDP sockets: orders in and acknowledgements out, and the feed's multicast.
+
+    local_ip and local_udp_port: what the order socket is bound to; made-up headers carry them.
+    """
+    address = bytes(int(part) for part in local_ip.split("."))
+    if len(address) != 4 or not any(address):
+        raise ValueError(f"local_ip = {local_ip!r}: name the IPv4 address participants send to")
+    frames = np.zeros((ps.BURST_MAX + tx_frame_cnt) * PRIVATE_FRAME_SZ, np.uint8)
+    stack = (np.arange(tx_frame_cnt, dtype=np.uint64)[::-1] + ps.BURST_MAX) * PRIVATE_FRAME_SZ
+    depth = 1 << (tx_frame_cnt - 1).bit_length()
+    port = _empty_port(frames, stack.copy(), tx_descs=np.zeros(2 * depth, np.uint64))
+    _set(port, KIND=ps.SOCKET, RX_FD=order_fd, MULTICAST_FD=multicast_fd,
+         FRAME_SZ=PRIVATE_FRAME_SZ, LOCAL_IP_BE=int.from_bytes(address, "little"),
+         LOCAL_PORT_BE=int.from_bytes(local_udp_port.to_bytes(2, "big"), "little"),
+         TX_FRAME_CNT=tx_frame_cnt, TX_MASK=depth - 1, STACK_CNT=tx_frame_cnt)
+    return port
+
+
+def make_null_port(packets=(), tx_frame_cnt: int = 4096, capture_max: int = 0) -> Port:
+    """A port in memory: receives `packets` once, keeps the first capture_max sent ones.
+
+    packets: whole Ethernet packets as bytes-like, at most 2048 bytes each. With capture_max equal
+    to tx_frame_cnt nothing is recycled: the transmit side fills up and tx_alloc answers -1.
+    """
+    packets = list(packets)
+    total_sz = sum(len(packet) for packet in packets)
+    tx_off = -(-total_sz // PRIVATE_FRAME_SZ) * PRIVATE_FRAME_SZ
+    frames = np.zeros(tx_off + tx_frame_cnt * PRIVATE_FRAME_SZ, np.uint8)
+    frames[:total_sz] = np.frombuffer(b"".join(packets), np.uint8)
+    sizes = np.array([len(packet) for packet in packets], np.uint64)
+    descs = np.zeros(max(1, 2 * sizes.size), np.uint64)
+    descs[0:2 * sizes.size:2] = np.cumsum(sizes) - sizes
+    descs[1:2 * sizes.size:2] = sizes
+    stack = np.arange(tx_frame_cnt, dtype=np.uint64)[::-1] * PRIVATE_FRAME_SZ + np.uint64(tx_off)
+    depth = 1 << (tx_frame_cnt - 1).bit_length()
+    port = _empty_port(frames, stack.copy(), rx_descs=descs,
+                       tx_descs=np.zeros(2 * depth, np.uint64),
+                       comp_addrs=np.zeros(max(1, 2 * capture_max), np.uint64))
+    _set(port, KIND=ps.NULL, FRAME_SZ=PRIVATE_FRAME_SZ, TX_FRAME_CNT=tx_frame_cnt,
+         TX_MASK=depth - 1, STACK_CNT=tx_frame_cnt, RX_TOTAL=sizes.size, CAPTURE_MAX=capture_max)
+    return port
+
+
+def take_captured(port: Port) -> list[bytes]:
+    """The packets a NULL port has kept since the last call; their frames become free again."""
+    count = int(port.state[ps.CAPTURED_CNT])
+    taken = []
+    for i in range(count):
+        off, sz = int(port.comp_addrs[2 * i]), int(port.comp_addrs[2 * i + 1])
+        taken.append(port.frames[off:off + sz].tobytes())
+        port.tx_stack[int(port.state[ps.STACK_CNT])] = off
+        port.state[ps.STACK_CNT] += np.uint64(1)
+    port.state[ps.CAPTURED_CNT] = 0
+    return taken

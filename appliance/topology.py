@@ -1,0 +1,222 @@
+"""THE table: which processes there are, which blocks each writes, where everything is reached.
+
+`build` is a pure function of a Config and an instance number: no clock, no host, no environment.
+Every process calls it and gets the same answer.
+
+    process      writes                                            reads
+    launcher     control, link_down, channel.json, status.json     status, sessions, link_up
+    matcher@p    status, link_up, histograms, and every array of   control, link_down
+                 hot/state.py
+    recovery@p   recovery_counters                                 feed_log, feed, feed_index
+    portd        port_counters (of the machine)                    nothing; descriptors by socket
+
+Both ends of a link map it writable: each index of its header has a line of its own.
+"""
+
+import datetime
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from .config.model import Account, Config, Symbol
+from .hot import state
+from .layout import shared
+
+LAUNCHER, MATCHER, RECOVERY, PORTD = "launcher", "matcher", "recovery", "portd"
+HISTOGRAM_ROWS = 4
+PORT_COUNTERS = 64         # shm/steer.py REASONS from 0, AF_XDP statistics from 32
+RECOVERY_COUNTERS = 16     # stages/recovery.py TALLIES
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def fnv1a64(data: bytes) -> int:
+    """The FNV-1a hash, 64 bits."""
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+def partition_of(symbol: str, partition_cnt: int) -> int:
+    """The partition that owns a symbol: hash of its name, padded to 8 with spaces."""
+    return fnv1a64(symbol.ljust(8).encode("ascii")) % partition_cnt
+
+
+def base36(number: int, digit_cnt: int) -> str:
+    """`number` in digits and capital letters, padded with zeros on the left."""
+    if not 0 <= number < 36 ** digit_cnt:
+        raise ValueError(f"{number} does not fit {digit_cnt} base-36 characters")
+    text = ""
+    for _ in range(digit_cnt):
+        number, digit = divmod(number, 36)
+        text = _DIGITS[digit] + text
+    return text
+
+
+def midnight_ns(time_zone: str, now_ns: int) -> int:
+    """Wall clock, in ns since 1970, of the beginning of the day in which `now_ns` lies there."""
+    now = datetime.datetime.fromtimestamp(now_ns // 1_000_000_000, ZoneInfo(time_zone))
+    start = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return int(start.timestamp()) * 1_000_000_000
+
+
+def day_of_year(time_zone: str, midnight: int) -> int:
+    """1 to 366: the day that begins at wall clock `midnight` (control.midnight_ns)."""
+    zone = ZoneInfo(time_zone)
+    return datetime.datetime.fromtimestamp(midnight // 1_000_000_000, zone).timetuple().tm_yday
+
+
+@dataclass(frozen=True)
+class Block:
+    """One shared-memory block: a region file of one array, written by one process.
+
+    A link's array is bytes (a LINK_HEADER, then LINK records) and both its ends write it.
+    """
+
+    name: str
+    writer: str
+    dtype: np.dtype
+    count: int
+    path: Path
+    shared_writer: bool = False
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A symbol of a partition with its place in the tables: locate = partition * 1000 + idx + 1."""
+
+    symbol: Symbol
+    idx: int
+    locate: int
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One partition: a matcher, its books, ports and blocks."""
+
+    idx: int                      # 0, 1, 2 ...
+    instance: int                 # 0, 1, 2 ... of the day; last character of every session name
+    listings: tuple[Listing, ...]
+    accounts: tuple[Account, ...]  # every account; its index is the account index everywhere
+    sizes: state.Sizes
+    order_port: int               # UDP on interface.ip
+    group_a: str
+    group_b: str
+    feed_port: int
+    rerequest_port: int           # UDP on interface.ip, served by recovery
+    directory: Path               # the region files
+    blocks: dict[str, Block]
+    matcher_uid: int              # user of the matcher when started by root
+    recovery_uid: int
+
+    def order_session(self, day: int, account_idx: int) -> str:
+        """Assigned session name of an account on day `day` of the year, ten characters."""
+        return (f"{day:03d}O{base36(self.idx, 2)}{base36(account_idx + 1, 3)}"
+                f"{base36(self.instance, 1)}")
+
+    def feed_session(self, day: int) -> str:
+        """Session name of the feed on day `day` of the year, ten characters."""
+        return f"{day:03d}F{base36(self.idx, 2)}000{base36(self.instance, 1)}"
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The whole appliance on one machine."""
+
+    config: Config
+    partitions: tuple[Partition, ...]
+    runtime_dir: Path
+    blocks: dict[str, Block]      # of the machine: they outlive a matcher's instance
+    portd_socket: str             # matchers ask portd for their descriptors here
+    notify_socket: str            # children tell the launcher READY=1 here (NOTIFY_SOCKET)
+    status_file: Path
+    channel_file: Path
+    lock_file: Path
+    config_file: Path             # the Config as the launcher read it; children read only this
+    allowed_sources: tuple[int, ...]   # every account's addresses, first byte highest, ascending
+
+
+def ip_number(ip: str) -> int:
+    """A dotted address as a number, first byte highest."""
+    return int.from_bytes(bytes(int(part) for part in ip.split(".")), "big")
+
+
+def ip_text(number: int) -> str:
+    """The dotted form of `ip_number`."""
+    return ".".join(str(byte) for byte in int(number).to_bytes(4, "big"))
+
+
+@cache
+def _state_blocks(sizes):
+    """(name, dtype, count) of every array that hot/state.py asks for: the list is not repeated."""
+    asked = []
+
+    def note(name, dtype, count):
+        asked.append((name, np.dtype(dtype), int(count)))
+        return np.zeros(count, dtype)
+
+    state.build(sizes, note)
+    return tuple(asked)
+
+
+def _blocks(sizes, directory):
+    link_sz = shared.LINK_HEADER.size + sizes.link_depth * shared.LINK.size
+    rows = [
+        ("control", LAUNCHER, shared.CONTROL.dtype, 1, False),
+        ("status", MATCHER, shared.MATCHER_STATUS.dtype, 1, False),
+        ("link_up", MATCHER, np.dtype(np.uint8), link_sz, True),
+        ("link_down", LAUNCHER, np.dtype(np.uint8), link_sz, True),
+        ("histograms", MATCHER, np.dtype(np.uint64), HISTOGRAM_ROWS * shared.HISTOGRAM_CNT, False),
+        ("recovery_counters", RECOVERY, np.dtype(np.uint64), RECOVERY_COUNTERS, False),
+        *((name, MATCHER, dtype, count, False) for name, dtype, count in _state_blocks(sizes))]
+    return {name: Block(name, writer, dtype, count, directory / name, both)
+            for name, writer, dtype, count, both in rows}
+
+
+def build(config: Config, instance: int = 0) -> Topology:
+    """The table for `config`; `instance` counts the matcher's starts of this day."""
+    count, base = config.partitions.count, Path(config.runtime_dir)
+    owned = [[] for _ in range(count)]
+    for symbol in config.symbols:
+        where = symbol.partition
+        owned[partition_of(symbol.name, count) if where < 0 else where].append(symbol)
+    partitions = []
+    for p, symbols in enumerate(owned):
+        sizes = config.sizes(max(1, len(symbols)))
+        uid = config.process.uid_base + p
+        partitions.append(Partition(
+            p, instance,
+            tuple(Listing(symbol, i, p * 1000 + i + 1) for i, symbol in enumerate(symbols)),
+            config.accounts, sizes, config.orders.order_port_base + p,
+            ip_text(ip_number(config.feed.group_a) + p),
+            ip_text(ip_number(config.feed.group_b) + p),
+            config.feed.port, config.feed.rerequest_port_base + p, base / f"p{p}",
+            _blocks(sizes, base / f"p{p}"), uid, uid + 100))
+    sources = sorted({ip_number(ip) for account in config.accounts for ip in account.sources})
+    machine = {"port_counters": Block("port_counters", PORTD, np.dtype(np.uint64), PORT_COUNTERS,
+                                      base / "port_counters")}
+    return Topology(config, tuple(partitions), base, machine, str(base / "portd.sock"),
+                    str(base / "notify.sock"), base / "status.json", base / "channel.json",
+                    base / "lock", base / "config.json", tuple(sources))
+
+
+def channel(topology: Topology, day: int) -> dict:
+    """What participants need to reach each partition on day `day` of the year; JSON-ready."""
+    config = topology.config
+    return {
+        "name": config.name, "ip": config.interface.ip, "interface": config.interface.name,
+        "day": day, "time_zone": config.day.time_zone, "partition_count": len(topology.partitions),
+        "partitions": [{
+            "partition": part.idx, "instance": part.instance, "order_port": part.order_port,
+            "group_a": part.group_a, "group_b": part.group_b, "feed_port": part.feed_port,
+            "rerequest_ip": config.interface.ip, "rerequest_port": part.rerequest_port,
+            "feed_session": part.feed_session(day),
+            "symbols": [{"name": item.symbol.name, "locate": item.locate,
+                         "tick_size": item.symbol.tick_size, "lot_size": item.symbol.lot_size}
+                        for item in part.listings],
+            "sessions": {account.name: part.order_session(day, idx)
+                         for idx, account in enumerate(config.accounts)},
+        } for part in topology.partitions]}

@@ -1,0 +1,210 @@
+"""Configuration files in, a Config or complaints out."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from appliance.config import load as loading
+from appliance.config.load import load
+from appliance.config.mistakes import ConfigError
+
+EXAMPLES = Path(loading.__file__).parent / "examples"
+MAIN = """\
+symbols_file = "symbols.toml"
+accounts_file = "accounts.toml"
+
+[interface]
+name = "eth0"
+ip = "10.0.0.1"
+"""
+SYMBOLS = '[[symbols]]\nname = "ACME"\nreference_price = 1250000\n'
+ACCOUNTS = '[[accounts]]\nname = "ALICE"\npassword = "secret"\nsources = ["10.0.0.2"]\n'
+
+
+@pytest.fixture
+def files(tmp_path):
+    """write(main, symbols, accounts) gives the main file's path."""
+    def write(main=MAIN, symbols=SYMBOLS, accounts=ACCOUNTS):
+        for name, text in (("main.toml", main), ("symbols.toml", symbols),
+                           ("accounts.toml", accounts)):
+            (tmp_path / name).write_text(text)
+        return tmp_path / "main.toml"
+    return write
+
+
+def complaints(path):
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    return caught.value.complaints
+
+
+def only(path):
+    found = complaints(path)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_smallest_config_gets_every_default(files):
+    config = load(files())
+    defaults = tomllib.loads(loading.DEFAULTS.read_text())
+    assert config.interface.mode == "auto"
+    assert config.orders.order_port_base == defaults["orders"]["order_port_base"]
+    assert config.symbols[0].tick_size == defaults["symbol_defaults"]["tick_size"]
+    assert config.accounts[0].max_pages == defaults["account_defaults"]["max_pages"]
+    assert config.runtime_dir == "/dev/shm/wirematch"
+
+
+def test_examples_are_good():
+    config = load(EXAMPLES / "appliance.toml")
+    assert [account.name for account in config.accounts] == ["ALICE", "BOB"]
+    assert config.accounts[1].smp == "oldest" and config.accounts[0].smp == "off"
+    assert config.accounts[0].sources == ["127.0.0.1"]
+
+
+def test_every_default_has_a_paragraph():
+    previous, bare = "", []
+    for line in loading.DEFAULTS.read_text().splitlines():
+        if re.match(r"\w+ = ", line) and not previous.startswith("#"):
+            bare.append(line)
+        if not re.match(r"\w+ = ", line):
+            previous = line
+    assert bare == []
+
+
+def test_name_stands_in_runtime_dir(files):
+    assert load(files('name = "desk"\n' + MAIN)).runtime_dir == "/dev/shm/desk"
+
+
+def test_own_value_replaces_default_beside_it(files):
+    config = load(files(MAIN + "[feed]\nttl = 7\n"))
+    assert config.feed.ttl == 7 and config.feed.port == load(files()).feed.port
+
+
+def test_unknown_key_names_file_line_and_nearest_key(files):
+    path = files(MAIN + 'mod = "auto"\n')
+    text = only(path)
+    assert text.startswith(f"{path}:7: interface.mod: unknown key")
+    assert 'did you mean "mode"?' in text and "known here: name, ip, mode, queue" in text
+
+
+def test_word_outside_a_list_is_shown_with_the_list(files):
+    text = only(files(MAIN + 'mode = "nativ"\n'))
+    assert 'interface.mode = "nativ": must be one of "auto", "native", "socket"' in text
+    assert 'did you mean "native"?' in text
+
+
+@pytest.mark.parametrize("line, key, wanted", [
+    ("[orders]\norder_port_base = 70000", "orders.order_port_base", "from 1 to 65535"),
+    ('[orders]\norder_port_base = "26400"', "orders.order_port_base", "a whole number"),
+    ("[orders]\ngap_hold_us = 1.5", "orders.gap_hold_us", "a whole number"),
+    ("[partitions]\ncount = 2", "partitions.count", "several partitions on one machine come later"),
+    ('[durability]\nlevel = "disk"', "durability.level", 'one of "none"'),
+    ("[cores]\nmatcher = [-1]", "cores.matcher", "a CPU"),
+    ("[account_defaults]\ncancel_on_disconnect = 1", "account_defaults.cancel_on_disconnect",
+     "true or false"),
+    ("feed = 3", "interface.feed", "unknown key"),
+])
+def test_wrong_value_is_refused_with_what_is_allowed(files, line, key, wanted):
+    text = " ".join(complaints(files(MAIN + line + "\n")))
+    assert key in text and wanted in text
+
+
+def test_table_given_as_a_number_is_refused(files):
+    assert "feed = 3: must be a table" in " ".join(complaints(files("feed = 3\n" + MAIN)))
+
+
+@pytest.mark.parametrize("key", ["symbols_file", "accounts_file"])
+def test_missing_file_key_is_told(files, key):
+    main = "".join(line + "\n" for line in MAIN.splitlines() if not line.startswith(key))
+    assert f"{key}: missing" in only(files(main))
+
+
+def test_file_that_is_not_there_is_told_with_its_key(files, tmp_path):
+    path = files()
+    (tmp_path / "symbols.toml").unlink()
+    text = only(path)
+    assert text.startswith(f"{path}:1: symbols_file:") and "No such file" in text
+
+
+def test_broken_toml_is_told_with_its_place(files):
+    text = only(files("name = \n"))
+    assert "not valid TOML" in text and "line 1" in text
+
+
+def test_all_mistakes_come_at_once(files):
+    main = MAIN + ('mode = "nativ"\n[feed]\nport = 26400\ngroup_b = "239.192.64.1"\n[capacity]\n'
+                   'journal = 65537\n[day]\ntime_zone = "Mars"\n')
+    symbols = SYMBOLS + '[[symbols]]\nname = "ACME"\nreference_price = 150\n'
+    accounts = ACCOUNTS + '[[accounts]]\nname = "alice"\npassword = "x y"\n'
+    found = complaints(files(main, symbols, accounts))
+    for part in ("interface.mode", "feed.port = 26400: its ports", "feed.group_b",
+                 "capacity.journal = 65537: not a power of two; the nearest are 65536 and 131072",
+                 "no such time zone", 'symbols[1].name = "ACME": stands already in symbols[0]',
+                 "symbols[1].reference_price = 150: not a multiple of its tick_size 100",
+                 'accounts[1].name = "alice": stands already in accounts[0]',
+                 "accounts[1].password"):
+        assert any(part in line for line in found), (part, found)
+    assert len(found) == 9
+
+
+def test_order_and_rerequest_ports_must_differ(files):
+    text = only(files(MAIN + "[feed]\nrerequest_port_base = 26400\n"))
+    assert "overlap with orders.order_port_base, which takes 26400-26400" in text
+
+
+@pytest.mark.parametrize("group, why", [("10.0.0.7", "not multicast"), ("224.0.0.5", "reserved")])
+def test_feed_group_must_be_a_routable_group(files, group, why):
+    assert why in only(files(MAIN + f'[feed]\ngroup_a = "{group}"\n'))
+
+
+@pytest.mark.parametrize("symbol, why", [
+    ('name = "TOOLONGNAME"\nreference_price = 100', "1 to 8 printable"),
+    ('name = "X"\nreference_price = 0', "from 1 to"),
+    ('name = "X"\nreference_price = 100\ntick_size = 0', "from 1 to"),
+    ('name = "X"\nreference_price = 100\ntick = 5', 'did you mean "tick_size"?'),
+    ('name = "X"\nreference_price = 100\npartition = 1', "partitions.count is 1"),
+    ("reference_price = 100", "symbols[0].name: missing"),
+])
+def test_symbol_that_makes_no_sense(files, symbol, why):
+    text = " ".join(complaints(files(symbols=f"[[symbols]]\n{symbol}\n")))
+    assert why in text
+
+
+@pytest.mark.parametrize("account, why", [
+    ('name = "TOOLONG"\npassword = "x"', "1 to 6 letters or digits"),
+    ('name = "A"\npassword = "12345678901"', "1 to 10 printable"),
+    ('name = "A"\npassword = "x"\nsources = ["10.0.0.300"]', "an IPv4 address"),
+    ('name = "A"\npassword = "x"\nsources = ["10.0.0.3", "10.0.0.3"]', "stands there twice"),
+    ('name = "A"\npassword = "x"\nmax_pages = 5000', "leaves 4095 at most"),
+    ('name = "A"\npassword = "x"\nsmp = "decrement"', 'one of "off", "oldest", "newest"'),
+])
+def test_account_that_makes_no_sense(files, account, why):
+    assert why in " ".join(complaints(files(accounts=f"[[accounts]]\n{account}\n")))
+
+
+def test_no_symbols_and_no_accounts(files):
+    found = " ".join(complaints(files(symbols="", accounts="")))
+    assert "symbols: there is none" in found and "accounts: there is none" in found
+
+
+def test_one_file_may_hold_symbols_and_accounts(files, tmp_path):
+    path = files(MAIN.replace("accounts.toml", "symbols.toml"), SYMBOLS + ACCOUNTS)
+    assert load(path).accounts[0].name == "ALICE"
+
+
+def test_digest_follows_every_value(files):
+    first = load(files()).digest
+    assert load(files()).digest == first
+    assert load(files(MAIN + "[feed]\nttl = 2\n")).digest != first
+    assert load(files(accounts=ACCOUNTS.replace("secret", "secreT"))).digest != first
+
+
+def test_readable_passwords_and_missing_sources_are_warned_of(files, tmp_path):
+    path = files(accounts='[[accounts]]\nname = "A"\npassword = "x"\n')
+    (tmp_path / "accounts.toml").chmod(0o644)
+    texts = " ".join(loading.warnings(load(path)))
+    assert "everyone may read the passwords" in texts and "account A: no sources" in texts
+    (tmp_path / "accounts.toml").chmod(0o640)
+    assert "everyone" not in " ".join(loading.warnings(load(path)))
