@@ -1,0 +1,163 @@
+"""The command `wirematch`. Imports are lazy: `wirematch --help` must be quick.
+
+Exit codes of every sub-command: 0 done, 1 failed (bad configuration, failed check), 2 wrong use of
+the command line, 77 cannot run on this machine.
+"""
+
+import importlib
+import os
+import sys
+
+import click
+
+FAILURE, CANNOT_RUN = 1, 77
+
+# Sub-commands of tools/: name -> (module with a click command named `command`, short help).
+TOOLS = {
+    "flow": ("tools.flow", "Make an order capture: from real data, a workload file or a seed."),
+    "replay": ("tools.replay", "Replay a capture onto an interface."),
+    "record": ("tools.record", "Write a feed to a capture file, from the subscriber's side."),
+    "demo": ("tools.demo", "Run the whole appliance on real orders here, and judge it."),
+    "bench": ("tools.bench", "Measure the matching core."),
+}
+
+
+class Lazy(click.Group):
+    """A group that imports a tool only when it is used, and lists it without importing."""
+
+    def list_commands(self, context):
+        """Names of all sub-commands, sorted."""
+        return sorted({*super().list_commands(context), *TOOLS})
+
+    def get_command(self, context, name):
+        """The sub-command, imported now if it is a tool's."""
+        if name not in TOOLS:
+            return super().get_command(context, name)
+        module = TOOLS[name][0]
+        try:
+            return importlib.import_module(module).command
+        except ModuleNotFoundError as missing:
+            if missing.name in ("tools", module):
+                raise click.ClickException(f"{name}: {module} is not part of this installation; "
+                                           "use a checkout of the project") from missing
+            raise click.ClickException(
+                f"{name} needs the package {missing.name}; install it with: pip install "
+                "'wirematch[tools]'") from missing
+
+    def format_commands(self, context, formatter):
+        """The list of sub-commands for --help, without importing any tool."""
+        rows = []
+        for name in self.list_commands(context):
+            own = self.commands.get(name)
+            rows.append((name, TOOLS[name][1] if own is None else own.get_short_help_str(72)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.version_option(package_name="wirematch", message="%(version)s")
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+def main():
+    """Wirematch: a Linux server as an exchange's matching appliance.
+
+    Exit codes: 0 done, 1 failed, 2 wrong use, 77 cannot run on this machine.
+    """
+
+
+def _load(path):
+    from .config.load import load
+    from .config.mistakes import ConfigError
+    try:
+        return load(path)
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        count = len(error.complaints)
+        click.echo(f"{path}: {count} mistake{'s' if count > 1 else ''}, nothing was started",
+                   err=True)
+        sys.exit(FAILURE)
+
+
+@main.command()
+@click.option("--config", "path", required=True, metavar="FILE", help="Main configuration file.")
+def run(path):
+    """Run the appliance in the foreground until SIGTERM or Ctrl-C."""
+    from .shm import cache
+    cache.use_cache()
+    config = _load(path)
+    from .control import supervise
+    sys.exit(supervise.run(config))
+
+
+@main.command("check-config")
+@click.argument("path", metavar="FILE")
+def check_config(path):
+    """Say everything that is wrong with a configuration; change nothing."""
+    config = _load(path)
+    from . import topology
+    from .config.load import warnings
+    for text in warnings(config):
+        click.echo(f"warning: {text}", err=True)
+    for part in topology.build(config).partitions:
+        megabytes = sum(block.dtype.itemsize * block.count for block in part.blocks.values()) >> 20
+        click.echo(f"partition {part.idx}: {len(part.listings)} symbols, orders to "
+                   f"{config.interface.ip}:{part.order_port}, feed {part.group_a} and "
+                   f"{part.group_b} port {part.feed_port}, {megabytes} MiB at most in "
+                   f"{part.directory}")
+    click.echo(f"{path}: good ({len(config.accounts)} accounts)")
+
+
+@main.command()
+@click.option("--config", "path", metavar="FILE", help="Its runtime_dir is looked at.")
+@click.option("--runtime-dir", metavar="DIR", help="Look here instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print status.json as it is.")
+def status(path, runtime_dir, as_json):
+    """Show how a running appliance is."""
+    import json
+
+    from .control import status as states
+    where = runtime_dir or (_load(path).runtime_dir if path else "/dev/shm/wirematch")
+    try:
+        content = states.read(f"{where}/status.json")
+    except OSError as error:
+        raise click.ClickException(f"no appliance runs in {where}: {error.strerror} status.json; "
+                                   "name its --config or --runtime-dir") from error
+    if not os.path.exists(f"/proc/{content['pid']}"):
+        raise click.ClickException(f"no appliance runs in {where}: its launcher, process "
+                                   f"{content['pid']}, was killed; the next start cleans up")
+    click.echo(json.dumps(content, indent=1) if as_json else states.text(content))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def version(as_json):
+    """Print versions, SIMD level and the kernel features found here."""
+    import json
+
+    from .control import features
+    found, rows = features.versions(), features.table()
+    if as_json:
+        click.echo(json.dumps({"versions": found, "simd": features.simd(),
+                               "features": {name: answer for name, answer, _ in rows}}))
+        return
+    click.echo("  ".join(f"{name} {text}" for name, text in found.items()))
+    click.echo(f"price scan: {features.simd()}")
+    for name, answer, purpose in rows:
+        click.echo(f"{name:<24} {answer:<34} {purpose}")
+
+
+@main.command()
+@click.option("--if-needed", is_flag=True, help="Do nothing when they are compiled already.")
+def warm(if_needed):
+    """Compile every kernel into the cache, so that starting is quick."""
+    from .control import warm as warming
+    if if_needed and warming.is_warm():
+        return
+    result = warming.warm()
+    for name, seconds in result["modules"]:
+        if seconds >= 1.0:
+            click.echo(f"  {name}: {seconds:.1f} s")
+    click.echo(f"{result['compiled']} kernels compiled, {result['cached']} from the cache, in "
+               f"{result['seconds']:.1f} s; kept in {result['folder']}")
+
+
+if __name__ == "__main__":
+    main()

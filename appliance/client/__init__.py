@@ -1,0 +1,20 @@
+"""What a participant imports: order sessions and the market-data feed, in plain Python.
+
+    from appliance.client.channel import load
+    from appliance.client.orders import OrderSession
+    from appliance.client.feed import FeedHandler
+
+    part = load("channel.json").partition_of("BTCUSD")
+    with OrderSession(part, "MM0001", "secret") as session, FeedHandler(part, part.ip) as feed:
+        session.login()
+        number = session.enter("B", 10, "BTCUSD", 783780000)
+        for answer in session.wait(number):
+            print(answer.letter, dict(answer))
+        feed.poll(0.1)
+        print(feed.books.by_name["BTCUSD"].best(0))
+
+Prices are x 10,000, quantities shares. Everything is single-threaded; a call never blocks longer
+than it is told. Rooms: `channel` (where things are), `orders` and `state` (a session and what is
+known of its orders), `feed` and `book` (both feeds into books), `inorder` (lost, doubled and
+shuffled datagrams into numbered messages). `example.py` is a whole participant.
+"""

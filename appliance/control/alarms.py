@@ -1,0 +1,63 @@
+"""Alarms: what an operator must know, each kind once with a count, and one line in the log a time.
+
+The log is standard error with the priority prefixes that journald understands (`<3>` error, `<4>`
+warning, `<6>` information) under systemd, with the time of day elsewhere.
+"""
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+
+ERROR, WARNING, INFORMATION = 3, 4, 6
+_REPEAT_S = 1.0             # a kind is logged at most once in this time; all are counted
+
+
+def log(text: str, priority: int = INFORMATION) -> None:
+    """One line to standard error; a reader that went away is no reason to stop."""
+    stream = sys.stderr
+    journal = "JOURNAL_STREAM" in os.environ
+    prefix = f"<{priority}>" if journal else time.strftime("%H:%M:%S ")
+    try:
+        stream.write(f"{prefix}wirematch: {text}\n")
+        stream.flush()
+    except (OSError, ValueError):
+        pass
+
+
+@dataclass
+class Alarm:
+    """All alarms of one kind: how many, first and last (seconds since 1970), the last text."""
+
+    kind: str
+    text: str
+    count: int
+    first_s: float
+    last_s: float
+    logged_s: float = field(default=0.0, repr=False)
+
+
+class Alarms:
+    """The alarms of this run, newest kind last."""
+
+    def __init__(self, clock=time.time):
+        self.clock, self.by_kind = clock, {}
+
+    def sound(self, kind: str, text: str) -> None:
+        """Counts one; kind is a short constant name, text says what happened and what to do."""
+        now = self.clock()
+        alarm = self.by_kind.setdefault(kind, Alarm(kind, text, 0, now, now))
+        alarm.count, alarm.text, alarm.last_s = alarm.count + 1, text, now
+        if now - alarm.logged_s >= _REPEAT_S:
+            alarm.logged_s = now
+            log(f"ALARM {kind}: {text}", ERROR)
+
+    def table(self) -> list[dict]:
+        """JSON-ready rows."""
+        return [{"kind": a.kind, "text": a.text, "count": a.count,
+                 "first": _stamp(a.first_s), "last": _stamp(a.last_s)}
+                for a in self.by_kind.values()]
+
+
+def _stamp(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

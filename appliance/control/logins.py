@@ -1,0 +1,155 @@
+"""Logins: judges the sequence-0 datagrams that a matcher hands up, and ends silent sessions.
+
+One desk a partition. It reads LINK_CONTROL records, compares name and password, source address and
+token with the accounts, and answers LINK_LOGIN or LINK_REFUSE; the matcher does the binding and
+talks to the participant (wire-spec 6). Refusals: `A` not authorised (name, password, source
+address), `S` the session cannot be had (token used before today or malformed, another session
+asked for, a number that is none). A datagram that is no login gets no answer.
+"""
+
+import hmac
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..layout import shared
+from ..topology import ip_number, ip_text
+
+HEADER_SZ, LOGIN_SZ = 20, 47
+NOT_AUTHORISED, NOT_AVAILABLE = ord("A"), ord("S")
+_ALPHANUMERIC = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_NUMBER_MAX = (1 << 63) - 1
+OUTCOMES = ("bound", "repeated", "not_a_login", "name_or_password", "source", "token_malformed",
+            "token_reused", "other_session", "bad_number")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A Login Request as it came, fields stripped of padding."""
+
+    token: bytes
+    name: bytes
+    password: bytes
+    session: bytes
+    number: bytes
+    ip: int
+    udp_port: int
+
+
+@dataclass
+class Bound:
+    """The login that an account trades under: one source, one token, the epoch it will have."""
+
+    token: bytes
+    ip: int
+    udp_port: int
+    epoch: int
+
+
+def parse(record: dict) -> Request | None:
+    """The Login Request in a LINK_CONTROL record, None when it holds no single whole `L` block."""
+    data = record["text"]
+    if len(data) != HEADER_SZ + 2 + LOGIN_SZ or record["kind"] != shared.LINK_CONTROL:
+        return None
+    if data[10:18] != bytes(8) or data[18:23] != b"\x00\x01\x00\x2fL":
+        return None
+    return Request(data[:10], data[23:29].rstrip(b" "), data[29:39].rstrip(b" "),
+                   data[39:49].strip(b" "), data[49:69].strip(b" "),
+                   record["ip"], record["udp_port"])
+
+
+class Desk:
+    """Logins of one instance of one partition.
+
+    sessions: SESSION[accounts], read-only. used: token -> account index of the whole day; it is
+    handed on to the next instance's desk. tally counts how each datagram ended.
+    """
+
+    def __init__(self, partition, day, sessions, used, silence_ns):
+        self.partition, self.sessions, self.used = partition, sessions, used
+        self.silence_ns = silence_ns
+        self.names = [partition.order_session(day, i).encode()
+                      for i in range(len(partition.accounts))]
+        self.by_name = {account.name.lower().encode(): i
+                        for i, account in enumerate(partition.accounts)}
+        self.passwords = [a.password.lower().encode().ljust(10) for a in partition.accounts]
+        self.sources = [frozenset(ip_number(ip) for ip in a.sources) for a in partition.accounts]
+        self.bound: dict[int, Bound] = {}
+        self.told: dict[int, int] = {}
+        self.tally = dict.fromkeys(OUTCOMES, 0)
+
+    def answer(self, record: dict) -> tuple[str, dict | None]:
+        """(outcome, fields of the LINK record to push or None) for one LINK_CONTROL record."""
+        request = parse(record)
+        if request is None:
+            self.tally["not_a_login"] += 1
+            return "not_a_login", None
+        outcome, account = self._judge(request)
+        self.tally[outcome] += 1
+        reply = {"ip": request.ip, "udp_port": request.udp_port, "mac": record["mac"],
+                 "token": request.token}
+        if outcome in ("bound", "repeated"):
+            return outcome, reply | {
+                "kind": shared.LINK_LOGIN, "account": account, "session": self.names[account],
+                "requested_seq": min(int(request.number), _NUMBER_MAX)}
+        wrong_person = outcome in ("name_or_password", "source")
+        return outcome, reply | {"kind": shared.LINK_REFUSE,
+                                 "reason": NOT_AUTHORISED if wrong_person else NOT_AVAILABLE}
+
+    def _judge(self, request):
+        account = self.by_name.get(request.name.lower(), -1)
+        known = self.passwords[account] if account >= 0 else b"\0" * 10
+        same = hmac.compare_digest(known, request.password.lower().ljust(10))
+        if account < 0 or not same:
+            return "name_or_password", account
+        if request.ip not in self.sources[account]:
+            return "source", account
+        if len(request.token) != 10 or not _ALPHANUMERIC.issuperset(request.token):
+            return "token_malformed", account
+        if request.session not in (b"", self.names[account]):
+            return "other_session", account
+        if not (request.number.isdigit() and request.number.isascii()):
+            return "bad_number", account
+        return self._token(request, account), account
+
+    def _token(self, request, account):
+        """A token is good once a day; only the login that it made may repeat it, while it lives."""
+        session, bound = self.sessions[account], self.bound.get(account)
+        if request.token not in self.used:
+            self.used[request.token] = account
+            self.bound[account] = Bound(request.token, request.ip, request.udp_port,
+                                        int(session["epoch"]) + 1)
+            return "bound"
+        if bound is None or (bound.token, bound.ip, bound.udp_port) != (
+                request.token, request.ip, request.udp_port):
+            return "token_reused"
+        ended = (int(session["state"]) == shared.SESSION_ENDED
+                 and int(session["epoch"]) >= bound.epoch)
+        return "token_reused" if ended else "repeated"
+
+    def silent(self, now_ns: int) -> list[dict]:
+        """LINK_DISCONNECT fields for live sessions not heard for the limit, once a login each.
+
+        now_ns: record time (since midnight). `token` names the login that is meant, so that a newer
+        one need not be ended by an old word.
+        """
+        found = []
+        for account in np.flatnonzero(self.sessions["state"] == shared.SESSION_LIVE).tolist():
+            session = self.sessions[account]
+            epoch, heard = int(session["epoch"]), int(session["heard_ns"])
+            if now_ns - heard <= self.silence_ns or self.told.get(account) == epoch:
+                continue
+            self.told[account] = epoch
+            token = int(session["token_hi"]).to_bytes(8, "big") + (
+                int(session["token_lo"]) & 0xFFFF).to_bytes(2, "big")
+            found.append({"kind": shared.LINK_DISCONNECT, "account": account, "token": token,
+                          "ip": int(session["ip"]), "udp_port": int(session["udp_port"])})
+        return found
+
+
+def describe(record: dict, outcome: str) -> str:
+    """A refused login in words, without its password."""
+    request = parse(record)
+    name = request.name.decode("ascii", "replace") if request else "?"
+    return (f"login of {name!r} from {ip_text(record['ip'])}:{record['udp_port']} "
+            f"refused: {outcome.replace('_', ' ')}")

@@ -1,0 +1,87 @@
+"""The state of an appliance as JSON and as lines for people.
+
+The launcher writes `status.json` in the runtime folder about once a second and at every change; it
+holds no secrets and anyone may read it. `text` prints what an operator looks at first.
+"""
+
+import json
+import os
+
+from ..layout import shared
+from ..shm import steer
+from ..shm.umem import XSK_STATISTICS
+
+XSK_PLACE = 32                 # where AF_XDP statistics begin in the port_counters block
+MODES = {0: "none yet", 1: "native", 2: "socket", 3: "null"}
+STATES = {0: "importing", shared.BOOTING: "booting", shared.WARMING: "warming",
+          shared.READY: "ready", shared.ENDING: "ending", shared.ENDED: "ended",
+          shared.FAILED: "failed"}
+
+
+def write(path, content: dict) -> None:
+    """Replaces the file in one step."""
+    fresh = f"{path}.new"
+    with open(fresh, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+        file.write("\n")
+    os.chmod(fresh, 0o644)
+    os.replace(fresh, path)
+
+
+def read(path) -> dict:
+    """What `write` wrote; OSError when there is none."""
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def partition_row(part, matcher_status, sessions, counters, tally) -> dict:
+    """JSON-ready state of one partition from its shared blocks."""
+    now = matcher_status[0]
+    names = [name for name, _ in shared.COUNTERS]
+    return {
+        "partition": part.idx, "instance": part.instance,
+        "state": STATES.get(int(now["state"]), str(int(now["state"]))),
+        "mode": MODES.get(int(now["mode"]), str(int(now["mode"]))),
+        "zero_copy": bool(now["zero_copy"]), "cpu": int(now["cpu"]),
+        "wait": {1: "spin", 2: "yield"}.get(int(now["wait"]), "none yet"),
+        "warm_ms": int(now["warm_ms"]), "kernels_cached": bool(now["cached"]),
+        "order_port": part.order_port, "group_a": part.group_a, "group_b": part.group_b,
+        "feed_port": part.feed_port, "rerequest_port": part.rerequest_port,
+        "symbols": len(part.listings), "commands": int(now["journal_seq"]),
+        "feed_seq": int(now["feed_seq"]), "live_orders": int(now["live_orders"]),
+        "live_sessions": int((sessions["state"] == shared.SESSION_LIVE).sum()),
+        "logins": dict(tally),
+        "counters": {name: int(counters[i]) for i, name in enumerate(names)},
+    }
+
+
+def port_row(port_counters) -> dict:
+    """Frames by reason of the XDP program, and the kernel's statistics of the AF_XDP socket."""
+    return {name: int(port_counters[place]) for place, name in (
+        *enumerate(steer.REASONS), *enumerate(XSK_STATISTICS, XSK_PLACE))}
+
+
+def text(content: dict) -> str:
+    """Lines for people: the appliance, its partitions, processes, alarms."""
+    lines = [f"{content['name']}: {content['state']} (process {content['pid']}), config "
+             f"{content['config']}", f"cores: {content['cores']}"]
+    for row in content["partitions"]:
+        counters = row["counters"]
+        lines += [
+            f"partition {row['partition']}: {row['state']}, mode {row['mode']}"
+            f"{' zero copy' if row['zero_copy'] else ''}, wait {row['wait']} on CPU {row['cpu']}, "
+            f"instance {row['instance']}, warmed up in {row['warm_ms']} ms "
+            f"({'cached' if row['kernels_cached'] else 'compiled'})",
+            f"  orders to {content['ip']}:{row['order_port']}, feed {row['group_a']} and "
+            f"{row['group_b']} port {row['feed_port']}, re-requests port {row['rerequest_port']}",
+            f"  {row['live_sessions']} sessions, {row['live_orders']} live orders, "
+            f"{counters['orders']} accepted, {counters['rejects']} rejected, "
+            f"{counters['trades']} trades, next feed number {row['feed_seq']}"]
+    for row in content["processes"]:
+        lines.append(f"process {row['name']:<12} pid {row['pid']:<8} {row['state']}"
+                     f"{', ready after %.2f s' % row['ready_s'] if row['ready_s'] else ''}")
+    if not content["alarms"]:
+        lines.append("no alarms")
+    for row in content["alarms"]:
+        lines.append(f"ALARM {row['kind']} x{row['count']}, last {row['last']}: {row['text']}")
+    return "\n".join(lines)

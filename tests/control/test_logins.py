@@ -1,0 +1,183 @@
+"""The login desk: sequence-0 datagrams in, bindings and refusals out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance import topology as topo
+from appliance.config import load as loading
+from appliance.config.load import load
+from appliance.control import logins
+from appliance.layout import shared
+
+SECOND = 1_000_000_000
+HOME, ELSEWHERE = 0x7F000001, 0x7F000002
+# Vector U01 of the wire specification: token MM00010001, user MM0001, password secret, number 1.
+U01 = bytes.fromhex("4D4D30303031303030310000000000000000"
+                    "0001002F4C4D4D30303031736563726574202020202020202020202020202020"
+                    "20202020202020202020202020202020202031")
+
+
+def login(token=b"TOKEN00001", name=b"ALICE", password=b"change-me", session=b"", number=b"1"):
+    """The datagram of a Login Request; the number may stand left or right in its field."""
+    return (token + bytes(8) + b"\x00\x01\x00\x2fL" + name.ljust(6) + password.ljust(10)
+            + session.ljust(10) + number.rjust(20))
+
+
+def record(text, ip=HOME, udp_port=5000):
+    return {"kind": shared.LINK_CONTROL, "ip": ip, "udp_port": udp_port, "mac": b"\x02abcde",
+            "text": text, "text_sz": len(text)}
+
+
+@pytest.fixture
+def desk():
+    part = topo.build(load(Path(loading.__file__).parent / "examples/appliance.toml")).partitions[0]
+    sessions = np.zeros(len(part.accounts), shared.SESSION.dtype)
+    return logins.Desk(part, 326, sessions, {}, 15 * SECOND)
+
+
+def outcome(desk, *arguments, **fields):
+    return desk.answer(record(login(*arguments, **fields)))[0]
+
+
+def test_vector_of_the_wire_specification_is_read():
+    request = logins.parse(record(U01))
+    assert (request.token, request.name, request.password, request.session, request.number) == (
+        b"MM00010001", b"MM0001", b"secret", b"", b"1")
+
+
+def test_right_name_and_password_are_bound_to_the_source(desk):
+    got, reply = desk.answer(record(login(number=b"42")))
+    assert got == "bound"
+    assert reply == {"kind": shared.LINK_LOGIN, "account": 0, "session": b"326O000010",
+                     "token": b"TOKEN00001", "ip": HOME, "udp_port": 5000, "mac": b"\x02abcde",
+                     "requested_seq": 42}
+
+
+def test_letter_case_of_name_and_password_is_ignored(desk):
+    assert outcome(desk, name=b"alice", password=b"CHANGE-ME") == "bound"
+
+
+@pytest.mark.parametrize("fields", [
+    {"password": b"change-mf"}, {"password": b""}, {"name": b"NOBODY"}, {"name": b""},
+    {"name": b"BOB"}, {"password": b"change-me2"}])
+def test_wrong_name_or_password_is_not_authorised(desk, fields):
+    got, reply = desk.answer(record(login(**fields)))
+    assert got == "name_or_password"
+    assert (reply["kind"], reply["reason"]) == (shared.LINK_REFUSE, ord("A"))
+    assert reply["token"] == b"TOKEN00001"
+
+
+def test_source_of_another_account_is_not_authorised(desk):
+    got, reply = desk.answer(record(login(), ip=ELSEWHERE))
+    assert (got, reply["reason"]) == ("source", ord("A"))
+
+
+def test_refused_login_does_not_use_the_token_up(desk):
+    assert outcome(desk, password=b"wrong") == "name_or_password"
+    assert outcome(desk) == "bound"
+
+
+def test_same_login_again_gets_the_same_answer(desk):
+    first = desk.answer(record(login()))[1]
+    assert desk.answer(record(login())) == ("repeated", first)
+
+
+@pytest.mark.parametrize("ip, udp_port", [(HOME, 5001)])
+def test_token_from_another_port_is_refused(desk, ip, udp_port):
+    outcome(desk)
+    got, reply = desk.answer(record(login(), ip, udp_port))
+    assert (got, reply["reason"]) == ("token_reused", ord("S"))
+
+
+def test_token_of_another_account_is_refused(desk):
+    outcome(desk)
+    assert outcome(desk, name=b"BOB", password=b"change-2") == "token_reused"
+
+
+def test_late_repeat_of_a_replaced_login_is_refused(desk):
+    outcome(desk)
+    assert outcome(desk, token=b"TOKEN00002") == "bound"
+    assert outcome(desk) == "token_reused"
+
+
+def test_late_repeat_after_the_logout_is_refused(desk):
+    outcome(desk)
+    desk.sessions[0]["state"], desk.sessions[0]["epoch"] = shared.SESSION_ENDED, 1
+    assert outcome(desk) == "token_reused"
+
+
+def test_repeat_before_the_matcher_has_bound_is_answered(desk):
+    """The session still shows the end of the login before."""
+    desk.sessions[0]["state"], desk.sessions[0]["epoch"] = shared.SESSION_ENDED, 4
+    outcome(desk)
+    assert outcome(desk) == "repeated"
+
+
+def test_token_stays_used_in_the_next_instance(desk):
+    outcome(desk)
+    after = logins.Desk(desk.partition, 326, desk.sessions, desk.used, 15 * SECOND)
+    assert outcome(after) == "token_reused"
+
+
+@pytest.mark.parametrize("token", [b"TOKEN 0001", b"TOKEN-0001", bytes(10), b"\xff" * 10])
+def test_token_that_is_not_ten_letters_or_digits_is_refused(desk, token):
+    assert outcome(desk, token=token) == "token_malformed"
+
+
+@pytest.mark.parametrize("session, wanted", [
+    (b"326O000010", "bound"), (b"", "bound"), (b"326O000020", "other_session"),
+    (b"325O000010", "other_session")])
+def test_session_asked_for_must_be_ours(desk, session, wanted):
+    assert outcome(desk, session=session) == wanted
+
+
+@pytest.mark.parametrize("number, wanted", [
+    (b"0".ljust(20), 0), (b"7".ljust(20), 7), (b"9" * 20, (1 << 63) - 1), (b" 5 ", 5)])
+def test_number_may_stand_anywhere_in_its_field(desk, number, wanted):
+    assert desk.answer(record(login(number=number)))[1]["requested_seq"] == wanted
+
+
+@pytest.mark.parametrize("number", [b"", b"-1", b"1x", b"1 2", b"\xb2"])
+def test_number_that_is_none_is_refused(desk, number):
+    assert outcome(desk, number=number) == "bad_number"
+
+
+@pytest.mark.parametrize("text", [
+    b"", login()[:-1], login() + b"\0", login().replace(b"L", b"U", 1),
+    login()[:10] + b"\0" * 7 + b"\1" + login()[18:], login()[:18] + b"\0\2" + login()[20:]])
+def test_other_datagrams_get_no_answer(desk, text):
+    assert desk.answer(record(text)) == ("not_a_login", None)
+    assert desk.tally["not_a_login"] == 1
+
+
+def test_every_datagram_is_tallied_once(desk):
+    for fields in ({}, {}, {"password": b"x"}, {"token": b"?" * 10}, {"token": b"TOKEN00002"}):
+        outcome(desk, **fields)
+    assert desk.tally == dict.fromkeys(logins.OUTCOMES, 0) | {
+        "bound": 2, "repeated": 1, "name_or_password": 1, "token_malformed": 1}
+
+
+def test_silent_session_is_ended_once_and_again_after_its_next_login(desk):
+    session = desk.sessions[1]
+    session["state"], session["epoch"], session["heard_ns"] = shared.SESSION_LIVE, 1, 100 * SECOND
+    session["token_hi"] = int.from_bytes(b"TOKEN000", "big")
+    session["token_lo"] = int.from_bytes(b"07", "big")
+    assert desk.silent(115 * SECOND) == []
+    found = desk.silent(115 * SECOND + 1)
+    assert [(f["kind"], f["account"], f["token"]) for f in found] == [
+        (shared.LINK_DISCONNECT, 1, b"TOKEN00007")]
+    assert desk.silent(116 * SECOND) == []
+    session["epoch"] = 2
+    assert len(desk.silent(116 * SECOND)) == 1
+
+
+def test_session_that_is_not_live_is_never_silent(desk):
+    desk.sessions["state"] = shared.SESSION_ENDED
+    assert desk.silent(10_000 * SECOND) == []
+
+
+def test_words_about_a_refusal_hold_no_password(desk):
+    text = logins.describe(record(login()), "source")
+    assert text == "login of 'ALICE' from 127.0.0.1:5000 refused: source"
