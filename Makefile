@@ -1,0 +1,27 @@
+# The two commands of the README, and what they stand on. Each sets everything up first.
+
+PYTHON := .venv/bin/python
+ARGS ?=
+
+.PHONY: help setup demo test clean
+
+help:
+	@echo "make demo    set up, then run the demo: real orders over AF_XDP, matched, judged"
+	@echo "make test    set up, then run every test; skips are listed with reasons"
+	@echo "make setup   packages, virtual environment, C and BPF build, compiled kernels"
+	@echo "make clean   remove what was built (the packages of the system stay)"
+	@echo 'ARGS="..."   goes to the demo or to pytest: make demo ARGS="--mode socket"'
+
+setup:
+	@bash tools/setup.sh
+
+demo: setup
+	.venv/bin/wirematch demo $(ARGS)
+
+test: setup
+	NUMBA_CACHE_DIR=$$($(PYTHON) -m appliance.shm.cache) $(PYTHON) -m pytest -rs $(ARGS)
+
+clean:
+	rm -rf .venv build *.egg-info appliance/_native*.so .pytest_cache .hypothesis
+	-$(MAKE) -C bpf clean
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

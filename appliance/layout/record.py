@@ -1,0 +1,161 @@
+"""Records of the matching core: command in, event out, and what is kept of an order.
+
+Sizes are chosen for the cache: a command and an event are half a line each, the part of an order
+that matching touches is 16 bytes, a level 8. What only reports need lies apart (`order_cold`).
+Prices are in ticks of the symbol, quantities in shares (lots); no floating point anywhere.
+"""
+
+from .lang import native
+
+# Command kinds. 1-15 name one order or one account's orders and reach the core; 16 and above
+# change sessions, the day or the symbols. All of them are journalled.
+ENTER, CANCEL, REPLACE, MODIFY, MASS_CANCEL, DISABLE, ENABLE, QUERY = 1, 2, 3, 4, 5, 6, 7, 8
+REJECT = 9            # a well-framed message that failed a check: detail.reject says why
+IGNORE = 10           # a well-framed message without any answer (unknown type, no UserRefNum)
+LOGIN, LOGOUT, DISCONNECT, SKIP, FILLER, CLOCK, DAY_START, DAY_END = 16, 17, 18, 19, 20, 21, 22, 23
+
+# command.flags
+POST_ONLY, MARKET = 1, 2
+
+# Self-match prevention of the incoming order (command.smp): what is cancelled.
+SMP_OFF, SMP_OLDEST, SMP_NEWEST = 0, 1, 2
+
+COMMAND = native(
+    "command", 32, "One validated inbound message, as the book sees it.",
+    ("kind", "u8", "ENTER ... DAY_END"),
+    ("side", "u8", "0 buy, 1 sell (side letters B=0; S, T, E=1)"),
+    ("tif", "u8", "0 day, 3 immediate or cancel. CANCEL: reason letter, 0 = U"),
+    ("flags", "u8", "POST_ONLY | MARKET"),
+    ("order", "u32", "handle of the new order (ENTER, REPLACE), else 0"),
+    ("target", "u32", "handle of the existing order (CANCEL, REPLACE, MODIFY), else 0"),
+    ("qty", "u32", "ENTER: quantity. CANCEL, REPLACE, MODIFY: intended total, executed included"),
+    ("price_ticks", "i32", "limit in ticks; MARKET: 2147483647 to buy, 0 to sell"),
+    ("min_qty", "u32", "execute at least this at once or cancel; 0 none"),
+    ("symbol", "u16", "index into the partition's symbol table"),
+    ("account", "u16", "index into the partition's account table"),
+    ("smp", "u8", "SMP_OFF, SMP_OLDEST, SMP_NEWEST"),
+    ("pad", "u8", 3, "zero"),
+)
+
+# detail.present: which optional tags the participant sent (they are echoed)
+TAG_FIRM, TAG_MIN_QTY, TAG_CUSTOMER, TAG_POST_ONLY = 1, 2, 4, 8
+TAG_GROUP, TAG_LOCATED, TAG_AIQ = 16, 32, 64
+
+DETAIL = native(
+    "detail", 80, "What the journal and the reports need of a command and the book does not.",
+    ("upstream_seq", "u64", "participant's message number"),
+    ("user_ref_num", "u32", "of the message; MASS_CANCEL, DISABLE, ENABLE too"),
+    ("orig_user_ref_num", "u32", "REPLACE: the live order"),
+    ("token_epoch", "u32", "number of the account's login today"),
+    ("reject", "u16", "REJECT: reason of wire-spec 5.6, else 0"),
+    ("present", "u8", "TAG_ bits of the optional tags sent"),
+    ("side_letter", "u8", "as sent: B S T E"),
+    ("display", "u8", "Y N A"), ("capacity", "u8", "A P R O"),
+    ("sweep", "u8", "intermarket sweep Y N"), ("cross", "u8", "cross type"),
+    ("customer", "u8", "tag 4"), ("located", "u8", "tag 25"),
+    ("aiq", "u8", "tag 29 letter"), ("tif_letter", "u8", "as sent"),
+    ("group", "u16", "tag 24"), ("mac", "u8", 6, "LOGIN: Ethernet address to answer to"),
+    ("firm", "u8", 4, "tag 2, or MASS_CANCEL DISABLE ENABLE firm"),
+    ("symbol_text", "u8", 8, "as sent (a rejected symbol has no index)"),
+    ("clordid", "u8", 14, "echoed; LOGIN: the token in the first ten"),
+    ("udp_port", "u16", "LOGIN: source port"),
+    ("ip", "u32", "LOGIN: source address, first byte of the dotted form highest"),
+    ("pad", "u8", 8, "zero"),
+)
+
+JOURNAL_RECORD = native(
+    "journal_record", 128, "One command in the journal ring.",
+    ("seq", "u64", "1, 2, 3, ... through the day"),
+    ("time_ns", "u64", "nanoseconds since midnight of the session's day; never goes back"),
+    ("command", "u8", 32, "a command"),
+    ("detail", "u8", 80, "its detail"),
+)
+
+# Event kinds, in the words of design.md 2.
+ACCEPTED, REPLACED, TRADE, BOOKED, MOVED, UNBOOKED = 1, 2, 3, 4, 5, 6
+CANCELED, MODIFIED, PREVENTED, REFUSED = 7, 8, 9, 10
+
+# event.flags
+ORDER_DEAD, RESTING_DEAD, WAS_BOOKED = 1, 2, 4
+
+EVENT = native(
+    "event", 32, "One result of matching.",
+    ("kind", "u8", "ACCEPTED ... REFUSED (a far level was needed and none is free)"),
+    ("side", "u8", "of `order`: 0 buy, 1 sell"),
+    ("reason", "u8", "CANCELED: letter of wire-spec 5.5. PREVENTED: SMP_OLDEST, SMP_NEWEST"),
+    ("flags", "u8", "ORDER_DEAD | RESTING_DEAD | WAS_BOOKED"),
+    ("order", "u32", "the subject; in a TRADE the incoming order"),
+    ("resting", "u32", "TRADE: resting order. REPLACED, MOVED, UNBOOKED: the replaced order "
+                       "(MOVED by growth: the order itself). PREVENTED: the other order"),
+    ("qty", "u32", "ACCEPTED, REPLACED, BOOKED, MOVED, MODIFIED: open. TRADE: traded. CANCELED, "
+                   "PREVENTED, UNBOOKED: removed"),
+    ("price_ticks", "i32", "TRADE, PREVENTED: resting price. BOOKED, MOVED: limit"),
+    ("left", "u32", "TRADE: resting quantity left. CANCELED: quantity left. MODIFIED: shares "
+                    "removed, 0 when it grew. PREVENTED: quantity prevented from trading"),
+    ("number", "u64", "ACCEPTED, REPLACED, MOVED by growth: order reference n. TRADE: match n"),
+)
+
+ORDER = native(
+    "order", 16, "The part of an order that matching touches; handle = index, 0 is nobody.",
+    ("next", "u32", "next in time at the level, 0 none"),
+    ("prev", "u32", "previous in time at the level, 0 none"),
+    ("qty", "u32", "open quantity; 0 = not live"),
+    ("level", "u32", "ladder level index, or FAR_BIT | far slot"),
+)
+FAR_BIT = 0x80000000
+
+LEVEL = native(
+    "level", 8, "One price of one side: a queue of orders.",
+    ("head", "u32", "oldest order, 0 none"), ("tail", "u32", "newest order, 0 none"),
+)
+
+FAR_LEVEL = native(
+    "far_level", 16, "A level outside the ladder's window; found by the sorted far arrays.",
+    ("head", "u32", "oldest order"), ("tail", "u32", "newest order"),
+    ("price_ticks", "i32", "its price"), ("owner", "u32", "symbol * 2 + side"),
+)
+
+ORDER_COLD = native(
+    "order_cold", 64, "What reports need of an order; written once when it is accepted.",
+    ("order_ref", "u64", "order reference n (partition goes in the top byte on the wire)"),
+    ("user_ref_num", "u32", "participant's number"),
+    ("price_ticks", "i32", "limit"),
+    ("account", "u16", "owner"), ("symbol", "u16", "symbol index"),
+    ("min_qty", "u32", "tag 3"),
+    ("side_letter", "u8", "B S T E; Modify may change it"), ("tif_letter", "u8", "as accepted"),
+    ("display", "u8", "Y A"), ("capacity", "u8", ""), ("sweep", "u8", ""), ("cross", "u8", ""),
+    ("customer", "u8", "tag 4"), ("located", "u8", "tag 25"),
+    ("aiq", "u8", "tag 29"), ("present", "u8", "TAG_ bits"), ("group", "u16", "tag 24"),
+    ("firm", "u8", 4, "tag 2"), ("clordid", "u8", 14, ""),
+    ("flags", "u8", "POST_ONLY | MARKET"), ("smp", "u8", "effective SMP_ mode"),
+    ("pad", "u8", 8, "zero"),
+)
+
+SYMBOL = native(
+    "symbol", 64, "One symbol of the partition.",
+    ("name", "u8", 8, "padded with spaces"),
+    ("tick_size", "u32", "price units (0.0001) in a tick"),
+    ("lot_size", "u32", "round lot, for the directory"),
+    ("locate", "u16", "ITCH stock locate"), ("state", "u8", "letter: T trading, H halted"),
+    ("pad", "u8", "zero"),
+    ("window_ticks", "i32", "first price of the ladder's window, in ticks"),
+    ("reference_ticks", "i32", "reference price"),
+    ("rest", "u8", 36, "zero: collars, phases"),
+)
+
+SIDE = native(
+    "side", 16, "One side of one symbol's book (index symbol * 2 + side).",
+    ("best_ticks", "i32", "best price; -1 empty buy side, 2147483647 empty sell side"),
+    ("far_cnt", "u32", "levels in its far arrays"),
+    ("order_cnt", "u32", "live booked orders"), ("pad", "u32", "zero"),
+)
+
+PAGE = native(
+    "page", 16, "256 consecutive UserRefNums of one account; handle = page * 256 + low byte.",
+    ("key", "u32", "UserRefNum >> 8"), ("next", "u32", "account's next (newer) page, 0 none"),
+    ("prev", "u32", "account's previous page, 0 none"),
+    ("account", "u16", "owner"), ("live_cnt", "u16", "live orders in it"),
+)
+
+RECORDS = (COMMAND, DETAIL, JOURNAL_RECORD, EVENT, ORDER, LEVEL, FAR_LEVEL, ORDER_COLD, SYMBOL,
+           SIDE, PAGE)

@@ -1,0 +1,206 @@
+"""Shared-memory blocks: name, the one process that writes it, its records, its element count.
+
+A region file holds one block: a REGION header line of 128 bytes, then the records. Data first,
+then the publishing sequence by store_release; readers load_acquire it. Ring depths are powers of
+two. Everything a partition shares lies in `<runtime_dir>/p<partition>/<block>`.
+"""
+
+from .lang import native
+
+MAGIC = 0x574D415443483031          # "WMATCH01"
+
+REGION = native(
+    "region", 128, "First line of every region file.",
+    ("magic", "u64", "MAGIC"), ("layout_digest", "u64", "of the declarations it was made with"),
+    ("record_sz", "u32", "bytes of one record"), ("instance", "u32", "0, 1, 2 ... of this day"),
+    ("record_cnt", "u64", "records that follow"), ("created_ns", "u64", "wall clock"),
+    ("name", "u8", 24, "block name, zero padded"), ("pad", "u8", 64, "zero"),
+)
+
+# control.word: what the matcher is asked to do. The kernel returns when it changes.
+RUN, END_DAY, STOP = 1, 2, 3
+
+CONTROL = native(
+    "control", 128, "Written by the supervisor's side (the launcher), read by the matcher.",
+    ("word", "u64", "RUN, END_DAY, STOP"), ("midnight_ns", "u64", "wall clock of the day's start"),
+    ("record_offset_ns", "i64", "record time = monotonic clock + this, the whole day: a step of "
+                                "the wall clock changes nothing"),
+    ("pad", "u8", 104, "zero"),
+)
+
+# matcher_status.state
+BOOTING, WARMING, READY, ENDING, ENDED, FAILED = 1, 2, 3, 4, 5, 6
+
+MATCHER_STATUS = native(
+    "matcher_status", 128, "Written by the matcher, read by everyone.",
+    ("state", "u64", "BOOTING ... FAILED"), ("pid", "u64", ""),
+    ("heartbeat_ns", "u64", "monotonic clock at the last look at the control word"),
+    ("instance", "u64", ""), ("mode", "u64", "port kind in use: 1 native AF_XDP, 2 socket, 0 null"),
+    ("journal_seq", "u64", "last command's sequence"), ("feed_seq", "u64", "next feed number"),
+    ("warm_ms", "u64", "imports, compilation and loading"),
+    ("cached", "u64", "1: kernels came from the cache"),
+    ("live_orders", "u64", ""), ("zero_copy", "u64", ""), ("cpu", "u64", "core it is pinned to"),
+    ("wait", "u64", "1 spin, 2 yield"),
+    ("pad", "u8", 24, "zero"),
+)
+
+# One message on a control link, either way. Kind decides which fields count.
+LINK_CONTROL = 1      # matcher -> supervisor: a sequence-0 datagram; bytes in `text`
+LINK_LOGIN = 2        # supervisor -> matcher: bind token and source to account
+LINK_REFUSE = 3       # supervisor -> matcher: answer J with `reason` to token and source
+LINK_DISCONNECT = 4   # supervisor -> matcher: account was silent too long
+LINK_END_DAY = 5      # supervisor -> matcher: close the day (journalled as DAY_END)
+
+LINK = native(
+    "link", 256, "A record of a one-producer ring between supervisor and matcher.",
+    ("kind", "u32", "LINK_CONTROL ..."), ("account", "u32", "account index"),
+    ("ip", "u32", "peer address, first byte highest"), ("udp_port", "u16", "peer port"),
+    ("mac", "u8", 6, "peer's Ethernet address (zero on the socket rung)"),
+    ("reason", "u8", "LINK_REFUSE: A or S"), ("pad", "u8", 3, "zero"),
+    ("requested_seq", "u64", "LINK_LOGIN: first downstream number wanted; 0 = only new ones"),
+    ("token", "u8", 16, "ten characters, zero padded"),
+    ("session", "u8", 16, "assigned session, ten characters, zero padded"),
+    ("text_sz", "u32", "bytes used in text"), ("pad2", "u32", "zero"),
+    ("text", "u8", 184, "LINK_CONTROL: UDP payload, cut at 184"),
+)
+
+LINK_HEADER = native(
+    "link_header", 256, "Indices of a ring, each writer on its own 128 bytes; LINK records follow.",
+    ("head_seq", "u64", "next record to be written (producer)"),
+    ("dropped", "u64", "records refused because the ring was full (producer)"),
+    ("pad", "u8", 112, "zero"),
+    ("tail_seq", "u64", "next record to be read (consumer)"), ("pad2", "u8", 120, "zero"),
+)
+
+# session.state
+SESSION_NONE, SESSION_LIVE, SESSION_ENDED = 0, 1, 2
+
+SESSION = native(
+    "session", 256, "One account on this partition; the matcher writes, the supervisor reads.",
+    ("state", "u32", "SESSION_"), ("epoch", "u32", "logins so far today"),
+    ("token_hi", "u64", "first 8 bytes of the token, big-endian"),
+    ("token_lo", "u64", "last 2 bytes, big-endian"),
+    ("ip", "u32", "bound source"), ("udp_port", "u16", "bound source port"),
+    ("mac", "u8", 6, "where acknowledgements go"), ("pad", "u32", "zero"),
+    ("next_upstream_seq", "u64", "expected client message number"),
+    ("heard_ns", "u64", "record time of the last datagram from it"),
+    ("sent_ns", "u64", "record time of the last datagram to it"),
+    ("next_seq", "u64", "next downstream number to be appended"),
+    ("sent_seq", "u64", "next downstream number to be transmitted (cursor)"),
+    ("last_user_ref", "u32", "highest UserRefNum processed"), ("page_cnt", "u32", "pages held"),
+    ("first_page", "u32", "oldest page, 0 none"), ("last_page", "u32", "newest page, 0 none"),
+    ("page_quota", "u32", "most pages it may hold"), ("live_cnt", "u32", "live orders"),
+    ("disabled", "u8", "1: new orders refused (OUCH D)"), ("cancel_on_disconnect", "u8", ""),
+    ("smp_default", "u8", "SMP_"), ("aiq_default", "u8", "letter sent back in PREVENTED; O W N"),
+    ("default_firm", "u8", 4, ""),
+    ("gap_ns", "u64", "when the upstream gap was first seen, 0 none"),
+    ("asked_ns", "u64", "when the gap was last asked for"),
+    ("held_cnt", "u32", "datagrams held behind the gap"), ("chunk_cnt", "u32", "stream chunks"),
+    ("first_chunk", "u32", "oldest stream chunk"), ("last_chunk", "u32", "newest stream chunk"),
+    ("session_name", "u8", 16, "assigned session, ten characters, zero padded"),
+    ("asked_down_ns", "u64", "last re-request served"), ("dirty", "u32", "1: in the transmit list"),
+    ("ended_cnt", "u32", "end-of-session datagrams sent"),
+    ("login_seq", "u64", "number told in this login's answer"),
+    ("gap_end_seq", "u64", "first number beyond the gap"),
+    ("rest", "u8", 64, "zero"),
+)
+
+CHUNK_SZ = 65536
+CHUNK = native(
+    "chunk", 64, "Header, apart from the data, of a stream chunk of CHUNK_SZ bytes: messages grow "
+                 "up, their u32 offsets down from the end.",
+    ("first_seq", "u64", "downstream number of its first message"),
+    ("message_cnt", "u32", "messages in it"), ("data_off", "u32", "next free byte in the chunk"),
+    ("next", "u32", "account's next chunk, 0 none"), ("prev", "u32", "account's previous chunk"),
+    ("account", "u32", "owner"), ("pad", "u8", 28, "zero"),
+    ("jump", "u64", "depth in the account's list, upper half; an earlier chunk, lower half"),
+)
+
+FEED_LOG = native(
+    "feed_log", 128, "Cursors of the feed's log; data ring and index ring are blocks of their own.",
+    ("next_seq", "u64", "number of the next message to be appended (first is 1)"),
+    ("oldest_seq", "u64", "oldest number still held"),
+    ("write_off", "u64", "virtual offset of the next byte; physical = off & (ring size - 1)"),
+    ("sent_seq", "u64", "transmit cursor"), ("sent_ns", "u64", "record time of the last packet"),
+    ("session_name", "u8", 16, "feed session, zero padded"), ("pad", "u8", 72, "zero"),
+)
+
+JOURNAL_HEADER = native(
+    "journal_header", 128, "Cursors of the journal ring of JOURNAL_RECORDs.",
+    ("next_seq", "u64", "sequence of the next command"), ("last_ns", "u64", "time of the last one"),
+    ("checksum", "u64", "running CRC32C over all records of the day"),
+    ("block_cnt", "u64", "bursts appended"), ("pad", "u8", 96, "zero"),
+)
+
+ENGINE = native(
+    "engine", 256, "Scalars of the matching core; written by the matcher.",
+    ("next_order_ref", "u64", "n of the next order reference"),
+    ("next_match", "u64", "n of the next match number"),
+    ("time_ns", "u64", "record time of the command being applied, since midnight"),
+    ("live_orders", "u64", "orders with open quantity"),
+    ("partition", "u64", ""), ("phase", "u64", "0 before, 1 open, 2 closed"),
+    ("free_page", "u64", "free pages on the stack"),
+    ("free_far", "u64", "free far slots on the stack"),
+    ("free_chunk", "u64", "free stream chunks on the stack"),
+    ("far_scans", "u64", "SIMD scans of far arrays"), ("symbol_cnt", "u64", ""),
+    ("account_cnt", "u64", ""), ("lg_ladder", "u64", "log2 of ladder levels a side"),
+    ("far_cap", "u64", "far levels a side at most"),
+    ("event_cap", "u64", ""), ("fault", "u64", "first broken invariant's code, 0 none"),
+    ("rest", "u8", 128, "zero"),
+)
+
+# Every datagram the matcher takes ends in exactly one of the dispositions.
+DISPOSITIONS = (
+    ("rx_applied", "carried at least one new message in order"),
+    ("rx_control", "sequence 0, handed to the supervisor"),
+    ("rx_debug", "sequence 0 debug text, ignored"),
+    ("rx_heartbeat", "client heartbeat"),
+    ("rx_end_of_session", "client's end of session"),
+    ("rx_rerequest", "a re-request that was served"),
+    ("rx_rerequest_refused", "a re-request out of range or over the rate"),
+    ("rx_duplicate", "all its messages were seen before"),
+    ("rx_held", "held behind a gap"),
+    ("rx_hold_full", "behind a gap and no place to hold it"),
+    ("rx_far_ahead", "sequence too far ahead"),
+    ("rx_unknown_token", "no session has this token"),
+    ("rx_wrong_source", "token of another source address"),
+    ("rx_source_refused", "source address not on the allow-list (socket rung)"),
+    ("rx_not_udp", "not a well-formed Ethernet/IPv4/UDP frame for us"),
+    ("rx_checksum", "UDP checksum wrong"),
+    ("rx_truncated", "longer than a frame"),
+    ("rx_short", "shorter than a MoldUDP64 header"),
+    ("rx_framing", "blocks and count do not agree"),
+    ("rx_control_full", "control link full"),
+)
+COUNTERS = DISPOSITIONS + (
+    ("rx_frames", "frames taken from the port"),
+    ("rx_bursts", "bursts with at least one frame"),
+    ("polls_empty", "polls without a frame"),
+    ("messages", "upstream messages consumed"),
+    ("messages_filler", "empty blocks"),
+    ("messages_unknown", "blocks that are neither U nor O, or unknown OUCH types"),
+    ("messages_short", "OUCH messages of a wrong length"),
+    ("messages_stale", "new-order numbers not above the last: ignored"),
+    ("messages_skipped", "upstream numbers given up after a gap"),
+    ("gap_requests", "upstream gaps asked for"),
+    ("orders", "accepted orders and replaces"),
+    ("rejects", "J sent"),
+    ("cancels_ignored", "cancels, replaces, modifies of orders not live"),
+    ("trades", "trades"),
+    ("logins", "logins bound"),
+    ("login_answers", "A or J control datagrams sent"),
+    ("disconnects", "sessions ended by silence, logout or end of session"),
+    ("capacity_rejects", "orders refused because a pool was empty"),
+    ("stream_full", "answers that found no chunk, rejects for want of capacity among them"),
+    ("feed_overrun", "feed messages overwritten before they were sent"),
+    ("tx_frames", "frames handed to the port"),
+    ("tx_no_frame", "times a full TX ring delayed a cursor"),
+    ("ack_packets", "acknowledgement datagrams"),
+    ("feed_packets", "feed packets, A and B counted once"),
+)
+COUNTER_INDEX = {name: idx for idx, (name, _) in enumerate(COUNTERS)}
+COUNTER_CNT = 128
+HISTOGRAM_CNT = 1024      # buckets of one log-linear latency histogram (16 a power of two)
+
+BLOCKS = (REGION, CONTROL, MATCHER_STATUS, LINK, LINK_HEADER, SESSION, CHUNK, FEED_LOG,
+          JOURNAL_HEADER, ENGINE)

@@ -1,0 +1,56 @@
+"""One demo a rung and one of the whole Bitstamp half hour, made once for all tests here."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+from tests.end_to_end.demo_kit import Demo
+from tests.shared_data import ROOT
+from tools.flow import make
+
+ORDERS, RUNGS = 20_000, ("native", "socket")
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """Every kernel is in the cache, so that no start has to compile."""
+    subprocess.run([sys.executable, "-m", "appliance.cli", "warm", "--if-needed"], cwd=ROOT,
+                   check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def order_file(tmp_path_factory):
+    """A synthetic order file of 20,000 messages from eight accounts."""
+    return make("synthetic", tmp_path_factory.mktemp("orders") / "orders.pcap", limit=ORDERS,
+                seed=11).pcap
+
+
+@pytest.fixture(scope="session")
+def rungs(warm, order_file, tmp_path_factory):
+    """The same order file through both rungs: {"native": Outcome, "socket": Outcome}."""
+    ended = {}
+    for mode in RUNGS:
+        folder = tmp_path_factory.mktemp(mode)
+        demo = Demo(folder, "--orders", str(order_file), "--mode", mode, "--json",
+                    "--record", str(folder / "feed.pcap"), "--messages", str(folder / "feed.itch"))
+        try:
+            ended[mode] = demo.watch()
+        finally:
+            demo.end()
+    return ended
+
+
+@pytest.fixture(scope="session")
+def bitstamp(warm, tmp_path_factory):
+    """The demo as anyone runs it, over native AF_XDP, its feed recorded."""
+    if importlib.util.find_spec("ob_analytics") is None:
+        pytest.skip("the Bitstamp sample is missing; install it with: pip install ob-analytics")
+    folder = tmp_path_factory.mktemp("bitstamp")
+    demo = Demo(folder, "--mode", "native", "--json", "--record", str(folder / "feed.pcap"),
+                "--messages", str(folder / "feed.itch"), played=False)
+    try:
+        return demo.watch()
+    finally:
+        demo.end()

@@ -1,0 +1,170 @@
+"""100,000 random and malformed frames at the XDP program and at a running appliance, each counted.
+
+A third of them are perfect down to the UDP payload and carry a live session's token.
+"""
+
+import os
+import socket
+import time
+
+import pytest
+
+from appliance.layout.datagram import as_block, build_mold, login_request
+from appliance.layout.shared import DISPOSITIONS, SESSION_LIVE
+from appliance.shm import steer
+from tests.bpf import test_steer
+from tests.end_to_end.noise import Noise
+from tests.end_to_end.place import PRICE, SETTINGS, SYMBOL, Place, counts, trade
+from tests.netns import needs_bpf, needs_namespaces
+
+pytestmark = [needs_namespaces, needs_bpf, pytest.mark.slow]
+
+FRAMES, CHUNK, SEED, NOISY = 100_002, 501, 20261123, 2
+BEFORE_SESSION = ("rx_not_udp", "rx_checksum", "rx_truncated", "rx_source_refused")
+ALLOWED_ALARMS = {"login-refused", "capacity-rejects", "rx-control-full"}
+
+
+def noise(source, destination, macs):
+    return Noise(SEED, SETTINGS["symbols"], SETTINGS["accounts"], source, destination, macs)
+
+
+def test_every_frame_has_one_reason_in_the_program():
+    rig = test_steer.Rig()
+    made = noise((test_steer.FRIEND, 5555), (test_steer.OURS, test_steer.ORDER_PORT), bytes(12))
+    verdicts, before = {}, rig.steering.counters()
+    with rig.near.entered():
+        for number, packet in enumerate(made.frames(FRAMES, b"TOKEN00001", 1)):
+            verdict = steer.test_run(rig.steering.program_fd, packet, rig.ifindex, 0)[0]
+            verdicts[verdict] = verdicts.get(verdict, 0) + 1
+            if number % 3 == 2:
+                assert verdict == steer.XDP_REDIRECT, packet.hex()
+    after = rig.steering.counters()
+    moved = {name: after[name] - before[name] for name in steer.REASONS}
+    assert sum(moved.values()) == FRAMES == sum(verdicts.values())
+    assert moved["redirected"] == verdicts[steer.XDP_REDIRECT] >= FRAMES // 3
+    assert set(verdicts) == {steer.XDP_REDIRECT, steer.XDP_PASS, steer.XDP_DROP}
+
+
+class Attack:
+    """Sends noise out of the market's device as the noisy account, logged in by hand."""
+
+    def __init__(self, place):
+        self.place, self.regions = place, place.regions()
+        self.sessions, self.counters = self.regions("sessions"), self.regions("counters")
+        self.person = SETTINGS["accounts"][NOISY]
+        self.source = place.scene.source(NOISY)
+        self.destination = place.scene.ip, place.scene.order_port
+        self.macs = place.scene.mac + place.scene.source_mac
+        self.sent = self.login_cnt = 0
+        with place.scene.market():
+            self.raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            self.raw.bind(("wm1", 0))
+            self.deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)   # no ICMP from here
+            self.deaf.bind(self.source)
+        place.opened += [self.raw, self.deaf]
+
+    def run(self):
+        """Everything, in portions that the kernel's queues hold."""
+        made = noise(self.source, self.destination, self.macs)
+        for _ in range(0, FRAMES, CHUNK):
+            token = self.live_token(made)
+            for packet in made.frames(CHUNK, token,
+                                      int(self.sessions[NOISY]["next_upstream_seq"])):
+                self.send(packet)
+            self.settle()
+
+    def send(self, packet):
+        self.raw.send(packet)
+        self.sent += 1
+
+    def live_token(self, made):
+        """The token of the noisy session; it logs in again when the noise has ended it."""
+        deadline = time.monotonic() + 20
+        while self.sessions[NOISY]["state"] != SESSION_LIVE:
+            assert time.monotonic() < deadline, self.place.house.words()
+            self.login_cnt += 1
+            self.token = b"NOISE%05d" % self.login_cnt
+            self.send(made.whole(build_mold(self.token.decode(), 0, [as_block(login_request(
+                self.person["name"], self.person["password"], "", 0))])))
+            until = time.monotonic() + 1
+            while self.sessions[NOISY]["state"] != SESSION_LIVE and time.monotonic() < until:
+                time.sleep(0.005)
+        return self.token
+
+    def settle(self):
+        """Until no more frames are taken."""
+        at = int(counts(self.counters)["rx_frames"])
+        for _ in range(200):
+            time.sleep(0.001)
+            now = int(counts(self.counters)["rx_frames"])
+            if now == at:
+                return
+            at = now
+
+
+def udp_counters(namespace):
+    """The kernel's UDP counters in a namespace."""
+    rows = [line.split() for line in namespace.run("cat", "/proc/net/snmp").splitlines()
+            if line.startswith("Udp:")]
+    return dict(zip(rows[0][1:], map(int, rows[1][1:]), strict=True))
+
+
+def port_counters(place):
+    """(reasons of the XDP program, the AF_XDP socket's own drops) as portd publishes them."""
+    time.sleep(0.3)
+    values = place.regions()("port_counters").tolist()
+    return dict(zip(steer.REASONS, values, strict=False)), sum(values[32:34]) + sum(values[35:37])
+
+
+def check_session_work(found):
+    """Every kind of judgement was passed."""
+    judged = sum(found[name] for name, _ in DISPOSITIONS if name not in BEFORE_SESSION)
+    assert judged >= FRAMES // 3
+    for name in ("rx_applied", "rx_framing", "rx_held", "rx_duplicate", "rx_far_ahead",
+                 "rx_heartbeat", "rx_short", "rx_unknown_token", "messages_unknown",
+                 "messages_short", "messages_stale", "rejects", "orders"):
+        assert found[name] > 0, (name, found)
+
+
+@pytest.mark.parametrize("mode", ["native", "socket"])
+def test_a_running_appliance_counts_every_frame_once_and_trades_on(warm, mode):
+    with Place(mode) as place:
+        before = {name: place.pid(name) for name in ("portd", "matcher@0", "recovery@0")}
+        attack = Attack(place)
+        xdp, _ = port_counters(place)
+        udp, taken = udp_counters(place.scene.appliance), counts(attack.counters)
+        attack.run()
+        found = counts(attack.counters)
+        moved = {name: found[name] - taken[name] for name in found}
+        assert moved["rx_frames"] == sum(moved[name] for name, _ in DISPOSITIONS)
+        check_session_work(moved)
+        if mode == "native":
+            now, lost = port_counters(place)
+            reasons = {name: now[name] - xdp[name] for name in now}
+            assert sum(reasons.values()) == attack.sent, reasons
+            assert reasons["redirected"] == moved["rx_frames"] + lost, (reasons, lost)
+        else:
+            now = udp_counters(place.scene.appliance)
+            assert now["InDatagrams"] - udp["InDatagrams"] == moved["rx_frames"]
+            assert now["RcvbufErrors"] == 0, "the kernel dropped nothing for want of room"
+
+        assert {name: place.pid(name) for name in before} == before
+        assert all(os.path.exists(f"/proc/{pid}") for pid in before.values())
+        assert int(attack.regions("engine")[0]["fault"]) == 0
+        content = place.house.fresh_status()
+        assert content["state"] == "running" and content["partitions"][0]["instance"] == 0
+        assert {alarm["kind"] for alarm in content["alarms"]} <= ALLOWED_ALARMS
+        buyer, seller = place.login(0), place.login(1)
+        sweep(buyer, seller)
+        trade(buyer, seller)
+        assert place.stop() == 0, place.house.words()
+
+
+def sweep(buyer, seller):
+    """Takes away what the noise has left in the book near the price."""
+    for session, side, price in ((buyer, "B", PRICE), (seller, "S", PRICE)):
+        number = session.enter(side, 999_999, SYMBOL, price, time_in_force="3")
+        session.wait(number)
+    for session in (buyer, seller):
+        while session.poll(0.2):
+            pass

@@ -1,0 +1,1 @@
+"""For developers and operators: packet replay, order flows, benches, generators, checks."""

@@ -1,0 +1,75 @@
+"""The judge of a demo: the oracle's answers and feed for the same orders, message by message.
+
+The oracle (tests/oracle) shares no code with the product; it gets the datagrams that were sent, in
+the order in which they were sent, and must come to the same bytes, time stamps aside.
+"""
+
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Verdict:
+    """equal: None when the oracle is not there. missing: the oracle's messages that never came."""
+
+    equal: bool | None
+    missing: int = 0
+    surplus: int = 0
+    differing: int = 0
+    first: str = ""
+    rejects: Counter = field(default_factory=Counter)
+    trades: int = 0
+
+
+def oracle():
+    """The oracle's venue module; None outside of a checkout."""
+    if not (ROOT / "tests" / "oracle" / "venue.py").exists():
+        return None
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    from tests.oracle import venue
+    return venue
+
+
+def expected(material, datagrams, day):
+    """The oracle's Venue after the day: logins, then every (account, payload) of `datagrams`."""
+    module, settings = oracle(), material.settings
+    symbols = [dict(symbol, locate=idx + 1) for idx, symbol in enumerate(settings["symbols"])]
+    venue = module.Venue(0, symbols, settings["accounts"], day=day)
+    venue.start()
+    for account, (_, token, (ip, port)) in enumerate(material.accounts):
+        venue.login(account, token.encode(), ip, port, 1)
+    for account, payload in datagrams:
+        ip, port = material.accounts[account][2]
+        venue.datagram(ip, port, payload, 0)
+    venue.end()
+    return venue, module
+
+
+def compare(material, datagrams, day, streams, feed) -> Verdict:
+    """Judges `streams` (OUCH messages by account) and `feed` (ITCH messages)."""
+    if oracle() is None:
+        return Verdict(None)
+    venue, module = expected(material, datagrams, day)
+    verdict = Verdict(True)
+    for account, heard in enumerate(streams):
+        _judge(verdict, f"account {material.accounts[account][0]}", module.mask_ouch,
+               venue.streams[account], heard)
+    _judge(verdict, "feed", module.mask_itch, venue.feed, feed)
+    verdict.equal = not (verdict.missing or verdict.surplus or verdict.differing)
+    verdict.rejects, verdict.trades = Counter(venue.rejects), len(venue.trades)
+    return verdict
+
+
+def _judge(verdict, what, mask, wanted, heard):
+    verdict.missing += max(0, len(wanted) - len(heard))
+    verdict.surplus += max(0, len(heard) - len(wanted))
+    for number, (one, other) in enumerate(zip(wanted, heard), 1):
+        if one != other and mask(one) != mask(other):
+            verdict.differing += 1
+            verdict.first = verdict.first or (f"{what}, message {number}: expected "
+                                              f"{mask(one).hex()}, heard {mask(other).hex()}")

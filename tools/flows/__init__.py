@@ -1,0 +1,1 @@
+"""Sources of order flow: each file of this folder turns one kind of data into a `Flow`."""

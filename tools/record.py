@@ -1,0 +1,135 @@
+"""`wirematch record`: what a subscriber hears of a feed, written to a pcap file.
+
+Both feeds are joined and every packet is written as it came, A and B apart by their groups, with
+Ethernet, IPv4 and UDP headers made anew around the payload (a socket does not show them). Holes are
+asked for and the answers written too. `--messages FILE` also writes each ITCH message once and in
+order, in the day-file form: a two-byte length before each.
+"""
+
+import socket
+import struct
+import sys
+import time
+
+import click
+
+from tools.pcap import Writer
+
+_RECORD = struct.Struct("<IIII")
+_MAC = bytes.fromhex("020000000000")
+
+
+def checksum(data: bytes) -> int:
+    """The internet checksum of data (RFC 1071)."""
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def frame(payload: bytes, source: tuple, destination: tuple) -> bytes:
+    """An Ethernet frame carrying the payload between two (ip, port), checksums complete."""
+    source_ip, to_ip = socket.inet_aton(source[0]), socket.inet_aton(destination[0])
+    size = 8 + len(payload)
+    udp = struct.pack(">HHHH", source[1], destination[1], size, 0)
+    pseudo = source_ip + to_ip + struct.pack(">BBH", 0, 17, size)
+    udp = udp[:6] + struct.pack(">H", checksum(pseudo + udp + payload) or 0xFFFF)
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + size, 0, 0x4000, 1, 17, 0) + source_ip + to_ip
+    head = head[:10] + struct.pack(">H", checksum(head)) + head[12:]
+    first = int.from_bytes(to_ip, "big")
+    mac = (b"\x01\x00\x5e" + (first & 0x7FFFFF).to_bytes(3, "big") if first >> 28 == 14 else _MAC)
+    return mac + _MAC + b"\x08\x00" + head + udp + payload
+
+
+class Recorder:
+    """Collects a feed's packets as pcap records; `flush` writes what has gathered."""
+
+    def __init__(self, path, partition, ip):
+        self.writer, self.ip = Writer(path), ip
+        origin = (partition.ip, partition.order_port)
+        self.ends = {"a": (origin, (partition.group_a, partition.feed_port)),
+                     "b": (origin, (partition.group_b, partition.feed_port)),
+                     "rerequest": ((partition.rerequest_ip, partition.rerequest_port), (ip, 1))}
+        self.parts, self.count = [], 0
+
+    def packet(self, side: str, payload: bytes) -> None:
+        """One packet heard on side "a", "b" or "rerequest" just now."""
+        now, data = time.time_ns(), frame(payload, *self.ends[side])
+        self.parts.append(_RECORD.pack(now // 10**9, now % 10**9, len(data), len(data)) + data)
+        self.count += 1
+        if len(self.parts) >= 4096:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what has gathered."""
+        if self.parts:
+            self.writer.write_records(b"".join(self.parts), len(self.parts))
+            self.parts = []
+
+    def close(self) -> None:
+        """The file is complete."""
+        self.flush()
+        self.writer.close()
+
+
+def follow(handler, recorder, seconds, report) -> None:
+    """Records until the session ends, the time is over, or Ctrl-C."""
+    deadline = time.monotonic() + seconds if seconds else float("inf")
+    told = 0.0
+    try:
+        while not handler.ended and time.monotonic() < deadline:
+            handler.poll(0.1)
+            if time.monotonic() - told >= 1.0:
+                told = time.monotonic()
+                report(handler, recorder)
+    except KeyboardInterrupt:
+        pass
+
+
+def _progress(handler, recorder):
+    facts = handler.statistics()
+    print(f"\r{recorder.count} packets, {facts['messages']} messages, {facts['trades']} trades, "
+          f"missing {facts['missing']}, crossed {facts['crossed']}", end="", file=sys.stderr,
+          flush=True)
+
+
+@click.command("record", short_help="Write a feed to a pcap file, from the subscriber's side.")
+@click.argument("channel", type=click.Path(exists=True, dir_okay=False))
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="FILE.pcap to write.")
+@click.option("--ip", required=True, help="Address of the interface to join on.")
+@click.option("--partition", default=0, show_default=True, help="Whose feed.")
+@click.option("--seconds", default=0.0, help="Stop after this time (0: at the end of the session).")
+@click.option("--messages", type=click.Path(dir_okay=False),
+              help="Also write every ITCH message once, in order, as a day file.")
+def command(channel, out, ip, partition, seconds, messages):
+    """Record the feed described by CHANNEL (the channel.json of a running appliance)."""
+    from appliance.client.channel import ChannelError, load
+    from appliance.client.feed import FeedHandler
+    try:
+        partitions = load(channel).partitions
+        part = partitions[partition]
+    except ChannelError as error:
+        raise click.ClickException(str(error)) from error
+    except IndexError:
+        raise click.ClickException(f"--partition {partition}: {channel} has "
+                                   f"{len(partitions)} partition(s), from 0") from None
+    recorder = Recorder(out, part, ip)
+    day = open(messages, "wb") if messages else None
+    hook = (lambda _, m: day.write(len(m).to_bytes(2, "big") + m)) if day else None
+    try:
+        handler = FeedHandler(part, ip, hook, on_packet=recorder.packet)
+    except OSError as error:
+        raise click.ClickException(
+            f"joining {part.group_a} and {part.group_b} on {ip}: {error.strerror}; give --ip the "
+            "address of an interface of this machine") from error
+    follow(handler, recorder, seconds, _progress)
+    _progress(handler, recorder)
+    print(file=sys.stderr)
+    recorder.close()
+    if day:
+        day.close()
+    handler.close()
+    if handler.statistics()["missing"]:
+        raise click.ClickException(f"{handler.statistics()['missing']} messages are missing")
