@@ -28,6 +28,7 @@ int32_t wm_kick_tx(int32_t xsk_fd);           /* sendto of nothing: transmit wha
 int32_t wm_kick_rx(int32_t xsk_fd);           /* recvfrom of nothing: refill from fill_ring */
 int32_t wm_yield(void);                       /* sched_yield */
 int32_t wm_wait_readable(int32_t fd, int64_t timeout_ns);  /* 1 readable, 0 timed out */
+int32_t wm_sleep_ns(int64_t ns);              /* at least that long, unless a signal comes */
 
 /* ---- socket.c: the plain-socket rung --------------------------------------------------------- */
 /* Receives up to max datagrams; datagram i lies in slot i (2048 bytes each from frames + first_off)

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <time.h>
 
 int32_t wm_kick_tx(int32_t xsk_fd)
 {
@@ -17,6 +18,12 @@ int32_t wm_kick_rx(int32_t xsk_fd)
 int32_t wm_yield(void)
 {
     return sched_yield() ? -errno : 0;
+}
+
+int32_t wm_sleep_ns(int64_t ns)
+{
+    struct timespec pause = { ns / 1000000000, ns % 1000000000 };
+    return nanosleep(&pause, NULL) ? -errno : 0;
 }
 
 int32_t wm_wait_readable(int32_t fd, int64_t timeout_ns)

@@ -19,7 +19,7 @@ from appliance.layout.record import (
 from appliance.layout.shared import COUNTER_INDEX
 
 APPLY, IGNORED = 0, -1
-PHASE_BEFORE, PHASE_OPEN, PHASE_CLOSED = 0, 1, 2
+PHASE_BEFORE, PHASE_OPEN, PHASE_CLOSED, PHASE_PRE_OPEN = 0, 1, 2, 3
 
 _ONE = np.uint64(1)
 _STALE, _CAPACITY = COUNTER_INDEX["messages_stale"], COUNTER_INDEX["capacity_rejects"]

@@ -12,8 +12,8 @@ burst, without the time a frame waited in the ring before.
 import numpy as np
 from numba import boolean, int64, njit, types, uint64, void
 
-from ..layout.params import WAIT_YIELD
-from ..layout.record import DAY_START
+from ..layout.params import WAIT_BLOCK, WAIT_YIELD
+from ..layout.record import DAY_START, OPENS_LATER
 from ..layout.shared import MATCHER_STATUS
 from ..native import external
 from . import counters as names
@@ -28,7 +28,7 @@ from .io_state import (
 from .kernel import later
 from .link import answer_login, day, poll, waiting_links
 from .port import rx_burst, rx_release
-from .port_state import BURST_MAX, TX_PACKETS
+from .port_state import BURST_MAX, KIND, NULL, RX_FD, TX_PACKETS
 from .sequence import apply, forget, settle, tick
 from .session import take
 from .slots import (
@@ -42,6 +42,7 @@ from .types_io import IO, PARAMS_ARRAY, PORT
 WORD_CHANGED, TIME_OVER, IDLE = 1, 2, 3
 
 _yield = external("wm_yield", types.int32)
+_wait_readable = external("wm_wait_readable", types.int32, types.int32, types.int64)
 _BEAT, _JOURNAL, _FEED, _LIVE = (
     MATCHER_STATUS[name].off // 8
     for name in ("heartbeat_ns", "journal_seq", "feed_seq", "live_orders"))
@@ -115,6 +116,18 @@ def _work(core, io, params, frames, now):
             answer_login(core, io, params, account, now)
 
 
+@njit(inline="always")
+def wait_idle(port, io, p, idle):
+    """What the wait policy does after `idle` empty polls in a row."""
+    wait = np.int64(p["wait"])
+    if wait < WAIT_YIELD or idle < np.int64(p["yield_polls"]):
+        pause()
+    elif wait == WAIT_BLOCK and io.words[KICK_DUE] == 0 and np.int64(port.state[KIND]) != NULL:
+        _wait_readable(np.int32(port.state[RX_FD]), np.int64(p["block_ns"]))
+    else:
+        _yield()
+
+
 @njit(int64(CORE, PORT, IO, PARAMS_ARRAY), **KERNEL)
 def run(core, port, io, params):
     """The loop; one of WORD_CHANGED, TIME_OVER, IDLE.
@@ -162,23 +175,23 @@ def run(core, port, io, params):
             idle += 1
             if p["idle_polls"] != 0 and idle >= np.int64(p["idle_polls"]):
                 return np.int64(IDLE)
-            if np.int64(p["wait"]) == WAIT_YIELD and idle >= np.int64(p["yield_polls"]):
-                _yield()
-            else:
-                pause()
+            wait_idle(port, io, p, idle)
         if read_tsc() - start > p["run_cycles"]:
             return np.int64(TIME_OVER)
 
 
-@njit(void(CORE, IO), **KERNEL)
-def open_day(core, io):
+@njit(void(CORE, IO, int64), **KERNEL)
+def open_day(core, io, flags):
     """Leaves DAY_START as the first job of the next call of run."""
-    day(core, io, np.int64(DAY_START))
+    day(core, io, np.int64(DAY_START), flags)
 
 
-def start_day(core, port, io, params):
-    """DAY_START as the first command: done, stamped and sent by the next call of run."""
-    open_day(core, io)
+def start_day(core, port, io, params, opens_later=False):
+    """DAY_START as the first command: done, stamped and sent by the next call of run.
+
+    opens_later: the day begins before its market opens.
+    """
+    open_day(core, io, OPENS_LATER if opens_later else 0)
 
 
 @njit(boolean(CORE, IO), **KERNEL)

@@ -15,7 +15,7 @@ from appliance.hot.book import apply
 from appliance.hot.journal import append
 from appliance.hot.kernel import later
 from appliance.hot.lifecycle import (
-    begin_end_of_day, finish_day, login, logout, make_cancel, next_order, start_day,
+    begin_end_of_day, finish_day, login, logout, make_cancel, next_order, open_market, start_day,
 )
 from appliance.hot.publish import publish
 from appliance.hot.reports import mass_canceled, queried, rejected, switched
@@ -23,7 +23,7 @@ from appliance.hot.types import CORE, I64, INNER, KERNEL, VOID
 from appliance.layout import codes
 from appliance.layout.record import (
     CANCEL, DAY_END, DAY_START, DISABLE, DISCONNECT, ENABLE, ENTER, LOGIN, LOGOUT, MASS_CANCEL,
-    MODIFY, QUERY, REJECT, REPLACE, SKIP,
+    MARKET_OPEN, MODIFY, QUERY, REJECT, REPLACE, SKIP,
 )
 
 
@@ -71,7 +71,9 @@ def _without_order(core, idx, kind):
         if logout(core, account) != 0:
             return np.int64(codes.CANCEL_SYSTEM)
     elif kind == DAY_START:
-        start_day(core)
+        start_day(core, idx)
+    elif kind == MARKET_OPEN:
+        open_market(core)
     elif kind == DAY_END:
         if begin_end_of_day(core) != 0:
             return np.int64(codes.CANCEL_CLOSED)

@@ -107,7 +107,8 @@ def fill_params(io, *, our_ip: str, order_port: int, mac: bytes = bytes(6), feed
                 allow_cnt: int, gap_hold_ns: int = 1_000_000, gap_request_ns: int = 1_000_000,
                 rerequest_ns: int = 1_000_000, heartbeat_ns: int = 1_000_000_000,
                 end_interval_ns: int = 10_000_000, beat_ns: int = 1_000_000,
-                wait: int = layout.WAIT_YIELD, yield_polls: int = 64, hold_limit: int = 32,
+                wait: int = layout.WAIT_YIELD, yield_polls: int = 64, block_ns: int = 1_000_000,
+                hold_limit: int = 32,
                 tx_budget: int = 512, run_cycles: int = 150_000_000, idle_polls: int = 0,
                 tsc_mult: int = 0, tsc_shift: int = 32) -> np.ndarray:
     """PARAMS[1] from addresses and intervals; also writes io.templates. The clock's base is set
@@ -116,8 +117,8 @@ def fill_params(io, *, our_ip: str, order_port: int, mac: bytes = bytes(6), feed
     p = params[0]
     for name in ("order_port", "feed_port_a", "feed_port_b", "ttl", "allow_cnt", "gap_hold_ns",
                  "gap_request_ns", "rerequest_ns", "heartbeat_ns", "end_interval_ns", "beat_ns",
-                 "wait", "yield_polls", "hold_limit", "tx_budget", "run_cycles", "idle_polls",
-                 "tsc_mult", "tsc_shift"):
+                 "wait", "yield_polls", "block_ns", "hold_limit", "tx_budget",
+                 "run_cycles", "idle_polls", "tsc_mult", "tsc_shift"):
         p[name] = locals()[name]
     p["our_ip"], p["feed_ip_a"] = ip_number(our_ip), ip_number(feed_ip_a)
     p["feed_ip_b"] = ip_number(feed_ip_b) if feed_ip_b else 0

@@ -6,7 +6,7 @@ nothing touches the book: `engine` turns what these functions say into CANCEL co
 
 import numpy as np
 
-from appliance.hot.admit import PHASE_BEFORE, PHASE_CLOSED, PHASE_OPEN
+from appliance.hot.admit import PHASE_BEFORE, PHASE_CLOSED, PHASE_OPEN, PHASE_PRE_OPEN
 from appliance.hot.feed import directory, trading_action
 from appliance.hot.feed import system_event as feed_event
 from appliance.hot.kernel import later
@@ -15,7 +15,7 @@ from appliance.hot.reports import system_event as account_event
 from appliance.hot.tokens import insert_token, remove_token
 from appliance.hot.types import CORE, I64, INNER, U64, VOID
 from appliance.layout import codes
-from appliance.layout.record import CANCEL, DETAIL, TAG_GROUP
+from appliance.layout.record import CANCEL, DETAIL, OPENS_LATER, TAG_GROUP
 from appliance.layout.shared import COUNTER_INDEX, SESSION, SESSION_ENDED, SESSION_LIVE
 
 _ONE = np.uint64(1)
@@ -133,9 +133,12 @@ def logout(core, account):
     return np.int64(session["cancel_on_disconnect"] != 0)
 
 
-@later(VOID(CORE), **INNER)
-def start_day(core):
-    """Opens the day; nothing when it was opened before."""
+@later(VOID(CORE, I64), **INNER)
+def start_day(core, idx):
+    """Starts the day, and opens the market unless burst record idx says OPENS_LATER.
+
+    Nothing when the day was started before.
+    """
     engine = core.book.engine[0]
     if np.int64(engine["phase"]) != PHASE_BEFORE:
         return
@@ -145,19 +148,29 @@ def start_day(core):
     for symbol in range(np.int64(engine["symbol_cnt"])):
         trading_action(core, symbol)
     feed_event(core, codes.EVENT_START_OF_SYSTEM_HOURS)
-    feed_event(core, codes.EVENT_START_OF_MARKET_HOURS)
+    engine["phase"] = np.uint64(PHASE_PRE_OPEN)
+    if np.int64(core.burst.commands[idx]["flags"]) & OPENS_LATER == 0:
+        open_market(core)
     for account in range(np.int64(engine["account_cnt"])):
         account_event(core, account, codes.DAY_EVENT_START_OF_DAY)
-    engine["phase"] = np.uint64(PHASE_OPEN)
+
+
+@later(VOID(CORE), **INNER)
+def open_market(core):
+    """Orders are taken from here on; nothing unless the day is before its open."""
+    engine = core.book.engine[0]
+    if np.int64(engine["phase"]) == PHASE_PRE_OPEN:
+        feed_event(core, codes.EVENT_START_OF_MARKET_HOURS)
+        engine["phase"] = np.uint64(PHASE_OPEN)
 
 
 @later(I64(CORE), **INNER)
 def begin_end_of_day(core):
-    """Ends an open day's market hours; 1 when the day was open and its orders are to leave now."""
-    if np.int64(core.book.engine[0]["phase"]) != PHASE_OPEN:
-        return np.int64(0)
-    feed_event(core, codes.EVENT_END_OF_MARKET_HOURS)
-    return np.int64(1)
+    """Ends a day's market hours; 1 when the day had started and its orders are to leave now."""
+    phase = np.int64(core.book.engine[0]["phase"])
+    if phase == PHASE_OPEN:
+        feed_event(core, codes.EVENT_END_OF_MARKET_HOURS)
+    return np.int64(phase == PHASE_OPEN or phase == PHASE_PRE_OPEN)
 
 
 @later(VOID(CORE), **INNER)

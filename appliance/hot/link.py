@@ -10,9 +10,9 @@ import numpy as np
 from numba import boolean, int64, uint64, void
 
 from ..layout.params import OUT_ACCEPT, OUT_REFUSE
-from ..layout.record import DAY_END, DETAIL, DISCONNECT, LOGIN
+from ..layout.record import DAY_END, DETAIL, DISCONNECT, LOGIN, MARKET_OPEN
 from ..layout.shared import (
-    LINK, LINK_CONTROL, LINK_DISCONNECT, LINK_END_DAY, LINK_LOGIN, LINK_REFUSE, SESSION,
+    LINK, LINK_CONTROL, LINK_DISCONNECT, LINK_END_DAY, LINK_LOGIN, LINK_OPEN, LINK_REFUSE, SESSION,
 )
 from .counters import INLINED, KERNEL
 from .endian import load_be16, load_be32
@@ -111,10 +111,11 @@ def answer_login(core, io, params, account, now):
                     np.int64(0))
 
 
-@later(void(CORE, IO, int64), **KERNEL)
-def day(core, io, kind):
-    """DAY_START or DAY_END as a command; leaves the job to apply it."""
-    open_slot(core, io, kind, np.int64(0), np.int64(0))
+@later(void(CORE, IO, int64, int64), **KERNEL)
+def day(core, io, kind, flags):
+    """DAY_START, MARKET_OPEN or DAY_END as a command; leaves the job to apply it."""
+    slot = open_slot(core, io, kind, np.int64(0), np.int64(0))
+    core.burst.commands[slot]["flags"] = np.uint8(flags)
     ask_for(io, FLUSH, np.int64(0))
     io.words[IDLE_NS] = 0
 
@@ -146,5 +147,7 @@ def poll(core, io):
         if account < sessions.size and _has_token(io, sessions, account, idx):
             end_session(core, io, account, DISCONNECT, np.int64(0))
     elif kind == LINK_END_DAY:
-        day(core, io, DAY_END)
+        day(core, io, DAY_END, np.int64(0))
+    elif kind == LINK_OPEN:
+        day(core, io, MARKET_OPEN, np.int64(0))
     store_release_u64(io.in_words, LINK_TAIL, np.uint64(tail + 1))

@@ -23,8 +23,8 @@ from appliance.hot.port_state import (
     BURST_MAX, CAPTURE_MAX, CAPTURED_CNT, KICK_AGAIN_CNT, KICK_BATCH, KICK_CNT, KICK_DOWN_CNT,
     KICK_ERROR_CNT, KICK_LAST_ERRNO, KIND, LOCAL_IP_BE, LOCAL_PORT_BE, MULTICAST_FD, RX_CONSUMER,
     RX_CUT, RX_CUT_CNT, RX_ERROR_CNT, RX_FD, RX_PACKETS, RX_TOTAL, SCRATCH, SOCKET, STACK_CNT,
-    TX_COMPLETED, TX_DROPPED_CNT, TX_FULL_CNT, TX_MASK, TX_PACKETS, TX_PRODUCER, TX_PUBLISHED,
-    TX_RECYCLED_CNT, XSK,
+    TX_COMPLETED, TX_DROPPED_CNT, TX_FULL_CNT, TX_MASK, TX_NULL, TX_PACKETS, TX_PRODUCER,
+    TX_PUBLISHED, TX_RECYCLED_CNT, XSK,
 )
 from appliance.hot.xsk import (
     xsk_rx_arrival_ns, xsk_rx_burst, xsk_rx_release, xsk_tx_kick, xsk_tx_push, xsk_tx_reclaim,
@@ -100,6 +100,8 @@ def tx_push(port, off, sz):
 def tx_kick(port):
     """Lets the queued packets leave; 0, or -errno with the rest still queued."""
     kind = np.int64(port.state[KIND])
+    if port.state[TX_NULL] != 0:
+        return _null_tx_kick(port)
     if kind == XSK:
         error = xsk_tx_kick(port)
         xsk_tx_reclaim(port)

@@ -58,6 +58,7 @@ TX_PRODUCER_WORD, TX_CONSUMER_WORD, TX_FLAGS_WORD = 15, 16, 17
 COMP_PRODUCER_WORD, COMP_CONSUMER_WORD = 18, 19
 CAPTURE_MAX = 20            # NULL: packets kept; later ones are recycled
 RX_TOTAL = 21               # NULL: packets loaded
+TX_NULL = 22                # 1: what is sent goes nowhere, whatever the kind; for measuring
 
 # Where the port is. Indices grow without end; a ring position is index & mask.
 FILL_PRODUCER = 24

@@ -5,20 +5,20 @@ datagram asks for is held, put where it belongs, or left as a job (slots.py).
 """
 
 import numpy as np
-from numba import int64, njit, types
+from numba import int64, njit, types, void
 
 from ..layout.params import OUT_ANSWER
 from ..layout.record import LOGOUT
 from ..layout.shared import SESSION
 from . import counters as names
 from .counters import INLINED
-from .endian import load_be16, load_be32, load_be64, load_le64
+from .endian import load_be16, load_be32, load_be64, load_le32, load_le64
 from .hold import hold
 from .kernel import later
 from .link import push_control
 from .outbox import put_for_session
 from .packet import GOOD, MOLD_SZ, lane, parse
-from .raw import raw_load16, raw_load64
+from .raw import raw_load16, raw_load32, raw_load64, raw_store16, raw_store32
 from .sequence import end_session, is_live, settle
 from .slots import APPLY_FRAME, ask_to_apply
 from .tokens import find_token
@@ -28,7 +28,8 @@ from .types_io import IO, PARAMS_ARRAY
 FAR_AHEAD = 65536
 END_OF_SESSION = 0xFFFF
 LOGIN_SZ = 47
-_NAME = SESSION["session_name"].off
+_NAME, _MAC = SESSION["session_name"].off, SESSION["mac"].off
+_LOW_16 = np.uint64(0xFFFF)
 _DEBUG, _LOGIN_REQUEST = ord("+"), ord("L")
 _CLAMP = np.uint64(1 << 62)
 
@@ -142,6 +143,13 @@ def _take_data(core, io, params, frames, at, sz, account, seq, block_cnt, now):
     return np.int64(names.RX_APPLIED)
 
 
+@later(void(SESSIONS, int64, BYTES, int64), **INLINED)
+def _learn_mac(sessions, account, frames, off):
+    """The Ethernet address of a session that logged in over plain sockets, which show none."""
+    raw_store32(sessions, account, _MAC, np.uint32(load_le32(frames, off + 6)))
+    raw_store16(sessions, account, _MAC + 4, np.uint16(load_le32(frames, off + 10) & _LOW_16))
+
+
 @later(int64(CORE, IO, PARAMS_ARRAY, BYTES, int64, int64, int64, int64), **INLINED)
 def take(core, io, params, frames, off, sz, flags, now):
     """Does what the frame at off asks for, or leaves it as a job; its disposition's counter."""
@@ -165,6 +173,8 @@ def take(core, io, params, frames, off, sz, flags, now):
     if not from_source(sessions, account, frames, ip_off):
         return np.int64(names.RX_WRONG_SOURCE)
     sessions[account]["heard_ns"] = now
+    if raw_load32(sessions, account, _MAC) == 0 and raw_load16(sessions, account, _MAC + 4) == 0:
+        _learn_mac(sessions, account, frames, off)
     if bare:
         return _take_bare(core, io, params, account, seq, count, now)
     return _take_data(core, io, params, frames, at, payload_sz, account, seq, count, now)

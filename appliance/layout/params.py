@@ -7,7 +7,7 @@ OUTBOX live in the matcher's own memory: datagrams behind a gap, and packets sti
 from .lang import native
 
 # params.wait
-WAIT_SPIN, WAIT_YIELD = 1, 2
+WAIT_SPIN, WAIT_YIELD, WAIT_BLOCK = 1, 2, 3
 
 PARAMS = native(
     "params", 256, "Addresses, intervals and the clock of one partition's burst loop.",
@@ -18,14 +18,15 @@ PARAMS = native(
     ("tsc_mult", "u64", "ns = base_ns + ((tsc - base_tsc) * tsc_mult >> tsc_shift)"),
     ("run_cycles", "u64", "cycles after which a call returns"),
     ("idle_polls", "u64", "a call returns after this many empty polls in a row, 0 never"),
-    ("yield_polls", "u64", "WAIT_YIELD: empty polls in a row before sched_yield"),
+    ("yield_polls", "u64", "empty polls in a row before sched_yield, or before waiting"),
+    ("block_ns", "u64", "WAIT_BLOCK: longest wait for a frame; links and timers wait as long"),
     ("gap_hold_ns", "u64", "how long an upstream gap is waited for, 0 not at all"),
     ("gap_request_ns", "u64", "least time between two requests for a gap"),
     ("rerequest_ns", "u64", "least time between two re-requests served on a session"),
     ("heartbeat_ns", "u64", "a stream idle this long gets a heartbeat"),
     ("end_interval_ns", "u64", "between the end-of-session packets of a stream"),
     ("beat_ns", "u64", "least time between two writes of the status block"),
-    ("tsc_shift", "u32", ""), ("wait", "u32", "WAIT_SPIN, WAIT_YIELD"),
+    ("tsc_shift", "u32", ""), ("wait", "u32", "WAIT_SPIN, WAIT_YIELD, WAIT_BLOCK"),
     ("our_ip", "u32", "address participants send to, first byte highest"),
     ("feed_ip_a", "u32", "multicast group of feed A"),
     ("feed_ip_b", "u32", "of feed B, 0: no feed B"),
@@ -36,7 +37,7 @@ PARAMS = native(
     ("feed_source_port", "u16", ""),
     ("mac", "u8", 6, "our Ethernet address"), ("feed_mac_a", "u8", 6, "group A's Ethernet address"),
     ("feed_mac_b", "u8", 6, "group B's"), ("ttl", "u8", "time to live of what we send"),
-    ("pad", "u8", 85, "zero"),
+    ("pad", "u8", 77, "zero"),
 )
 
 HOLD = native(

@@ -13,19 +13,21 @@ ENTER, CANCEL, REPLACE, MODIFY, MASS_CANCEL, DISABLE, ENABLE, QUERY = 1, 2, 3, 4
 REJECT = 9            # a well-framed message that failed a check: detail.reject says why
 IGNORE = 10           # a well-framed message without any answer (unknown type, no UserRefNum)
 LOGIN, LOGOUT, DISCONNECT, SKIP, FILLER, CLOCK, DAY_START, DAY_END = 16, 17, 18, 19, 20, 21, 22, 23
+MARKET_OPEN = 24      # ends the pre-open phase that a DAY_START with OPENS_LATER began
 
 # command.flags
 POST_ONLY, MARKET = 1, 2
+OPENS_LATER = 4       # DAY_START: no orders before MARKET_OPEN
 
 # Self-match prevention of the incoming order (command.smp): what is cancelled.
 SMP_OFF, SMP_OLDEST, SMP_NEWEST = 0, 1, 2
 
 COMMAND = native(
     "command", 32, "One validated inbound message, as the book sees it.",
-    ("kind", "u8", "ENTER ... DAY_END"),
+    ("kind", "u8", "ENTER ... MARKET_OPEN"),
     ("side", "u8", "0 buy, 1 sell (side letters B=0; S, T, E=1)"),
     ("tif", "u8", "0 day, 3 immediate or cancel. CANCEL: reason letter, 0 = U"),
-    ("flags", "u8", "POST_ONLY | MARKET"),
+    ("flags", "u8", "POST_ONLY | MARKET; DAY_START: OPENS_LATER"),
     ("order", "u32", "handle of the new order (ENTER, REPLACE), else 0"),
     ("target", "u32", "handle of the existing order (CANCEL, REPLACE, MODIFY), else 0"),
     ("qty", "u32", "ENTER: quantity. CANCEL, REPLACE, MODIFY: intended total, executed included"),

@@ -25,7 +25,8 @@ CONTROL = native(
     ("word", "u64", "RUN, END_DAY, STOP"), ("midnight_ns", "u64", "wall clock of the day's start"),
     ("record_offset_ns", "i64", "record time = monotonic clock + this, the whole day: a step of "
                                 "the wall clock changes nothing"),
-    ("pad", "u8", 104, "zero"),
+    ("opens_later", "u64", "1: the day starts before its market opens"),
+    ("pad", "u8", 96, "zero"),
 )
 
 # matcher_status.state
@@ -35,13 +36,71 @@ MATCHER_STATUS = native(
     "matcher_status", 128, "Written by the matcher, read by everyone.",
     ("state", "u64", "BOOTING ... FAILED"), ("pid", "u64", ""),
     ("heartbeat_ns", "u64", "monotonic clock at the last look at the control word"),
-    ("instance", "u64", ""), ("mode", "u64", "port kind in use: 1 native AF_XDP, 2 socket, 0 null"),
+    ("instance", "u64", ""), ("rung", "u64", "RUNG_ in use"),
     ("journal_seq", "u64", "last command's sequence"), ("feed_seq", "u64", "next feed number"),
     ("warm_ms", "u64", "imports, compilation and loading"),
     ("cached", "u64", "1: kernels came from the cache"),
     ("live_orders", "u64", ""), ("zero_copy", "u64", ""), ("cpu", "u64", "core it is pinned to"),
-    ("wait", "u64", "1 spin, 2 yield"),
-    ("pad", "u8", 24, "zero"),
+    ("wait", "u64", "1 spin, 2 yield, 3 block"),
+    ("generation", "u64", "port_status.generation of the port in use"),
+    ("layout", "u64", "OWN_QUEUE, SHARED_QUEUE, 0 on plain sockets"),
+    ("reopens", "u64", "times this instance has taken a new port"),
+)
+
+# Where a partition's frames come from, best first.
+RUNG_NONE, RUNG_NATIVE, RUNG_SOCKET, RUNG_GENERIC, RUNG_ZERO_COPY = 0, 1, 2, 3, 4
+RUNGS = {RUNG_NONE: "none yet", RUNG_NATIVE: "native", RUNG_SOCKET: "socket",
+         RUNG_GENERIC: "generic", RUNG_ZERO_COPY: "zero-copy"}
+OWN_QUEUE, SHARED_QUEUE = 1, 2
+LAYOUTS = {0: "none", OWN_QUEUE: "own queue", SHARED_QUEUE: "shared queue"}
+
+# What portd's watchdog saw: portd_status.events counts each since the appliance started.
+PORT_EVENTS = (
+    ("link_down", "the interface lost its carrier or was set down"),
+    ("link_up", "the interface came back up"),
+    ("program_detached", "our XDP program was taken off the interface"),
+    ("program_foreign", "another XDP program stood where ours belongs"),
+    ("program_attached", "our XDP program was put on the interface again"),
+    ("device_gone", "the interface was deleted"),
+    ("device_back", "an interface of that name was there again"),
+    ("queue_gone", "the interface has fewer queues than the partitions use"),
+    ("socket_lost", "an AF_XDP socket reported an error"),
+    ("rung_lost", "a partition fell to plain sockets"),
+    ("rung_regained", "a partition came back from plain sockets"),
+    ("adopted", "portd took over the descriptors of one that died"),
+    ("matcher_gone", "a matcher ended and its frames were taken back"),
+    ("frames_taken_back", "receive frames that dead matchers had held"),
+    ("frames_withheld", "transmit frames still in the device when their matcher died"),
+    ("open_refused", "a process asked for a port that is not its own"),
+)
+PORT_EVENT_INDEX = {name: idx for idx, (name, _) in enumerate(PORT_EVENTS)}
+
+PORTD_STATUS = native(
+    "portd_status", 512, "The machine's port side; written by portd, read by everyone.",
+    ("pid", "u64", ""), ("heartbeat_ns", "u64", "monotonic clock at the last housekeeping"),
+    ("starts", "u64", "times a portd has started for this appliance"),
+    ("rung", "u64", "RUNG_ of the interface now"), ("layout", "u64", "OWN_QUEUE, SHARED_QUEUE"),
+    ("ifindex", "u64", "0: the interface is gone"), ("link", "u64", "1: the interface is up"),
+    ("recycled", "u64", "receive frames handed back on a shared queue"),
+    ("completed", "u64", "transmit frames handed back on a shared queue"),
+    ("fill_level", "u64", "frames on a shared fill_ring at the last look"),
+    ("events", "u64", 32, "by PORT_EVENTS"), ("reasons", "u64", 16, "by the XDP program's reasons"),
+    ("rest", "u8", 48, "zero"),
+)
+
+PORT_STATUS = native(
+    "port_status", 256, "One partition's port; written by portd, read by everyone.",
+    ("generation", "u64", "the matcher asks for its port again when this changes; 0 none yet"),
+    ("rung", "u64", "RUNG_ that the next answer will have"), ("layout", "u64", ""),
+    ("queue", "u64", "receive queue"), ("ifindex", "u64", "device it is bound to, 0 none"),
+    ("bound", "u64", "1: the XDP program redirects to its socket"),
+    ("pid", "u64", "process that holds it"), ("opens", "u64", "ports handed out"),
+    ("statistics", "u64", 6, "AF_XDP: rx_dropped, rx_invalid, tx_invalid, rx_ring_full, "
+                             "fill_ring_empty, tx_ring_empty; all ports of this appliance so far"),
+    ("return_start", "u64", "shared queue: its ring's producer when the port was handed out"),
+    ("free_start", "u64", "shared queue: the same of its free ring"),
+    ("instance", "u64", "instance of the matcher that holds it"),
+    ("rest", "u8", 120, "zero"),
 )
 
 # One message on a control link, either way. Kind decides which fields count.
@@ -50,6 +109,7 @@ LINK_LOGIN = 2        # supervisor -> matcher: bind token and source to account
 LINK_REFUSE = 3       # supervisor -> matcher: answer J with `reason` to token and source
 LINK_DISCONNECT = 4   # supervisor -> matcher: account was silent too long
 LINK_END_DAY = 5      # supervisor -> matcher: close the day (journalled as DAY_END)
+LINK_OPEN = 6         # supervisor -> matcher: open the market (journalled as MARKET_OPEN)
 
 LINK = native(
     "link", 256, "A record of a one-producer ring between supervisor and matcher.",
@@ -138,7 +198,7 @@ ENGINE = native(
     ("next_match", "u64", "n of the next match number"),
     ("time_ns", "u64", "record time of the command being applied, since midnight"),
     ("live_orders", "u64", "orders with open quantity"),
-    ("partition", "u64", ""), ("phase", "u64", "0 before, 1 open, 2 closed"),
+    ("partition", "u64", ""), ("phase", "u64", "0 before, 1 open, 2 closed, 3 pre-open"),
     ("free_page", "u64", "free pages on the stack"),
     ("free_far", "u64", "free far slots on the stack"),
     ("free_chunk", "u64", "free stream chunks on the stack"),
@@ -202,5 +262,5 @@ COUNTER_INDEX = {name: idx for idx, (name, _) in enumerate(COUNTERS)}
 COUNTER_CNT = 128
 HISTOGRAM_CNT = 1024      # buckets of one log-linear latency histogram (16 a power of two)
 
-BLOCKS = (REGION, CONTROL, MATCHER_STATUS, LINK, LINK_HEADER, SESSION, CHUNK, FEED_LOG,
-          JOURNAL_HEADER, ENGINE)
+BLOCKS = (REGION, CONTROL, MATCHER_STATUS, PORTD_STATUS, PORT_STATUS, LINK, LINK_HEADER, SESSION,
+          CHUNK, FEED_LOG, JOURNAL_HEADER, ENGINE)

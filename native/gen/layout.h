@@ -16,7 +16,7 @@ typedef __INT32_TYPE__ wm_i32;
 typedef __UINT64_TYPE__ wm_u64;
 typedef __INT64_TYPE__ wm_i64;
 
-#define WM_LAYOUT_DIGEST 0x3606E880688F29BFULL
+#define WM_LAYOUT_DIGEST 0xC9CF66E6EBAF6354ULL
 
 #define WM_ENTER 1
 #define WM_CANCEL 2
@@ -36,8 +36,10 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_CLOCK 21
 #define WM_DAY_START 22
 #define WM_DAY_END 23
+#define WM_MARKET_OPEN 24
 #define WM_POST_ONLY 1
 #define WM_MARKET 2
+#define WM_OPENS_LATER 4
 #define WM_SMP_OFF 0
 #define WM_SMP_OLDEST 1
 #define WM_SMP_NEWEST 2
@@ -72,11 +74,19 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_ENDING 4
 #define WM_ENDED 5
 #define WM_FAILED 6
+#define WM_RUNG_NONE 0
+#define WM_RUNG_NATIVE 1
+#define WM_RUNG_SOCKET 2
+#define WM_RUNG_GENERIC 3
+#define WM_RUNG_ZERO_COPY 4
+#define WM_OWN_QUEUE 1
+#define WM_SHARED_QUEUE 2
 #define WM_LINK_CONTROL 1
 #define WM_LINK_LOGIN 2
 #define WM_LINK_REFUSE 3
 #define WM_LINK_DISCONNECT 4
 #define WM_LINK_END_DAY 5
+#define WM_LINK_OPEN 6
 #define WM_SESSION_NONE 0
 #define WM_SESSION_LIVE 1
 #define WM_SESSION_ENDED 2
@@ -131,11 +141,11 @@ typedef __INT64_TYPE__ wm_i64;
 
 /* One validated inbound message, as the book sees it. */
 struct wm_command {
-    wm_u8 kind;                          /* ENTER ... DAY_END */
+    wm_u8 kind;                          /* ENTER ... MARKET_OPEN */
     wm_u8 side;                          /* 0 buy, 1 sell (side letters B=0; S, T, E=1) */
     /* 0 day, 3 immediate or cancel. CANCEL: reason letter, 0 = U */
     wm_u8 tif;
-    wm_u8 flags;                         /* POST_ONLY | MARKET */
+    wm_u8 flags;                         /* POST_ONLY | MARKET; DAY_START: OPENS_LATER */
     wm_u32 order;                        /* handle of the new order (ENTER, REPLACE), else 0 */
     /* handle of the existing order (CANCEL, REPLACE, MODIFY), else 0 */
     wm_u32 target;
@@ -428,13 +438,15 @@ struct wm_control {
     /* record time = monotonic clock + this, the whole day: a step of the wall clock changes nothing
        */
     wm_i64 record_offset_ns;
-    wm_u8 pad[104];                      /* zero */
+    wm_u64 opens_later;                  /* 1: the day starts before its market opens */
+    wm_u8 pad[96];                       /* zero */
 };
 _Static_assert(sizeof(struct wm_control) == 128, "size");
 _Static_assert(__builtin_offsetof(struct wm_control, word) == 0, "at");
 _Static_assert(__builtin_offsetof(struct wm_control, midnight_ns) == 8, "at");
 _Static_assert(__builtin_offsetof(struct wm_control, record_offset_ns) == 16, "at");
-_Static_assert(__builtin_offsetof(struct wm_control, pad) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_control, opens_later) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_control, pad) == 32, "at");
 
 /* Written by the matcher, read by everyone. */
 struct wm_matcher_status {
@@ -442,7 +454,7 @@ struct wm_matcher_status {
     wm_u64 pid;
     wm_u64 heartbeat_ns;                 /* monotonic clock at the last look at the control word */
     wm_u64 instance;
-    wm_u64 mode;                         /* port kind in use: 1 native AF_XDP, 2 socket, 0 null */
+    wm_u64 rung;                         /* RUNG_ in use */
     wm_u64 journal_seq;                  /* last command's sequence */
     wm_u64 feed_seq;                     /* next feed number */
     wm_u64 warm_ms;                      /* imports, compilation and loading */
@@ -450,15 +462,17 @@ struct wm_matcher_status {
     wm_u64 live_orders;
     wm_u64 zero_copy;
     wm_u64 cpu;                          /* core it is pinned to */
-    wm_u64 wait;                         /* 1 spin, 2 yield */
-    wm_u8 pad[24];                       /* zero */
+    wm_u64 wait;                         /* 1 spin, 2 yield, 3 block */
+    wm_u64 generation;                   /* port_status.generation of the port in use */
+    wm_u64 layout;                       /* OWN_QUEUE, SHARED_QUEUE, 0 on plain sockets */
+    wm_u64 reopens;                      /* times this instance has taken a new port */
 };
 _Static_assert(sizeof(struct wm_matcher_status) == 128, "size");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, state) == 0, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, pid) == 8, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, heartbeat_ns) == 16, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, instance) == 24, "at");
-_Static_assert(__builtin_offsetof(struct wm_matcher_status, mode) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, rung) == 32, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, journal_seq) == 40, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, feed_seq) == 48, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, warm_ms) == 56, "at");
@@ -467,7 +481,75 @@ _Static_assert(__builtin_offsetof(struct wm_matcher_status, live_orders) == 72, 
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, zero_copy) == 80, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, cpu) == 88, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, wait) == 96, "at");
-_Static_assert(__builtin_offsetof(struct wm_matcher_status, pad) == 104, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, generation) == 104, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, layout) == 112, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, reopens) == 120, "at");
+
+/* The machine's port side; written by portd, read by everyone. */
+struct wm_portd_status {
+    wm_u64 pid;
+    wm_u64 heartbeat_ns;                 /* monotonic clock at the last housekeeping */
+    wm_u64 starts;                       /* times a portd has started for this appliance */
+    wm_u64 rung;                         /* RUNG_ of the interface now */
+    wm_u64 layout;                       /* OWN_QUEUE, SHARED_QUEUE */
+    wm_u64 ifindex;                      /* 0: the interface is gone */
+    wm_u64 link;                         /* 1: the interface is up */
+    wm_u64 recycled;                     /* receive frames handed back on a shared queue */
+    wm_u64 completed;                    /* transmit frames handed back on a shared queue */
+    wm_u64 fill_level;                   /* frames on a shared fill_ring at the last look */
+    wm_u64 events[32];                   /* by PORT_EVENTS */
+    wm_u64 reasons[16];                  /* by the XDP program's reasons */
+    wm_u8 rest[48];                      /* zero */
+};
+_Static_assert(sizeof(struct wm_portd_status) == 512, "size");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, pid) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, heartbeat_ns) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, starts) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, rung) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, layout) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, ifindex) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, link) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, recycled) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, completed) == 64, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, fill_level) == 72, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, events) == 80, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, reasons) == 336, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, rest) == 464, "at");
+
+/* One partition's port; written by portd, read by everyone. */
+struct wm_port_status {
+    /* the matcher asks for its port again when this changes; 0 none yet */
+    wm_u64 generation;
+    wm_u64 rung;                         /* RUNG_ that the next answer will have */
+    wm_u64 layout;
+    wm_u64 queue;                        /* receive queue */
+    wm_u64 ifindex;                      /* device it is bound to, 0 none */
+    wm_u64 bound;                        /* 1: the XDP program redirects to its socket */
+    wm_u64 pid;                          /* process that holds it */
+    wm_u64 opens;                        /* ports handed out */
+    /* AF_XDP: rx_dropped, rx_invalid, tx_invalid, rx_ring_full, fill_ring_empty, tx_ring_empty; all
+       ports of this appliance so far */
+    wm_u64 statistics[6];
+    /* shared queue: its ring's producer when the port was handed out */
+    wm_u64 return_start;
+    wm_u64 free_start;                   /* shared queue: the same of its free ring */
+    wm_u64 instance;                     /* instance of the matcher that holds it */
+    wm_u8 rest[120];                     /* zero */
+};
+_Static_assert(sizeof(struct wm_port_status) == 256, "size");
+_Static_assert(__builtin_offsetof(struct wm_port_status, generation) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_port_status, rung) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_port_status, layout) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_port_status, queue) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_port_status, ifindex) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_port_status, bound) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_port_status, pid) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_port_status, opens) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_port_status, statistics) == 64, "at");
+_Static_assert(__builtin_offsetof(struct wm_port_status, return_start) == 112, "at");
+_Static_assert(__builtin_offsetof(struct wm_port_status, free_start) == 120, "at");
+_Static_assert(__builtin_offsetof(struct wm_port_status, instance) == 128, "at");
+_Static_assert(__builtin_offsetof(struct wm_port_status, rest) == 136, "at");
 
 /* A record of a one-producer ring between supervisor and matcher. */
 struct wm_link {
@@ -662,7 +744,7 @@ struct wm_engine {
     wm_u64 time_ns;
     wm_u64 live_orders;                  /* orders with open quantity */
     wm_u64 partition;
-    wm_u64 phase;                        /* 0 before, 1 open, 2 closed */
+    wm_u64 phase;                        /* 0 before, 1 open, 2 closed, 3 pre-open */
     wm_u64 free_page;                    /* free pages on the stack */
     wm_u64 free_far;                     /* free far slots on the stack */
     wm_u64 free_chunk;                   /* free stream chunks on the stack */

@@ -2,14 +2,18 @@
 
 import hashlib
 import os
+import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 from appliance.hot import burst, counters
 from appliance.layout import shared
+from appliance.layout.params import WAIT_BLOCK
+from appliance.shm.umem import make_socket_port
 from tests.hot.harness import Venue, mold
 from tests.hot.test_session import enter
 
@@ -26,6 +30,26 @@ def test_the_loop_returns_when_the_word_changes_when_time_is_over_and_when_idle(
     assert burst.run(*call) == burst.WORD_CHANGED
     venue.params[0]["control_word"] = shared.END_DAY
     assert burst.run(*call) == burst.TIME_OVER
+
+
+def test_the_block_policy_sleeps_until_a_datagram_comes_and_no_longer():
+    """Idle, a run of 40 ms makes few polls; with datagrams waiting it takes them all."""
+    venue = Venue()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as order, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        order.bind(("127.0.0.1", 0))
+        order.setblocking(False)
+        port = make_socket_port(order.fileno(), order.fileno(), *order.getsockname())
+        p = venue.params[0]
+        p["wait"], p["yield_polls"], p["block_ns"] = WAIT_BLOCK, 4, 5_000_000
+        p["idle_polls"] = 16
+        before = time.monotonic()
+        assert burst.run(venue.core, port, venue.io, venue.params) == burst.IDLE
+        assert time.monotonic() - before > 0.05, "12 waits of 5 ms each"
+        for _ in range(100):
+            sender.sendto(b"who", order.getsockname())
+        assert burst.run(venue.core, port, venue.io, venue.params) == burst.IDLE
+    assert venue.counters["rx_frames"] == 100
 
 
 def test_the_status_block_is_kept_up_to_date():

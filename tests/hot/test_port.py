@@ -232,3 +232,25 @@ def test_a_burst_of_many_runs_wraps_the_ring(endpoints):
 def test_an_order_socket_without_an_address_is_refused():
     with pytest.raises(ValueError, match="name the IPv4 address"):
         make_socket_port(0, 0, "0.0.0.0", 9000)
+
+
+def test_a_null_output_takes_everything_and_sends_nothing():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as order, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        for each in (order, far):
+            each.bind(("127.0.0.1", 0))
+            each.setblocking(False)
+        port = make_socket_port(order.fileno(), order.fileno(), "127.0.0.1",
+                                order.getsockname()[1], tx_frame_cnt=64)
+        packet = np.zeros(64, np.uint8)
+        packet[30:34] = 127, 0, 0, 1
+        packet[36:38] = np.frombuffer(struct.pack(">H", far.getsockname()[1]), np.uint8)
+        port.state[ps.TX_NULL] = 1
+        for _ in range(200):                       # more than there are frames: all come back
+            assert send(port, packet) == 0
+        assert int(port.state[ps.TX_RECYCLED_CNT]) == 200 == int(port.state[ps.TX_PACKETS])
+        with pytest.raises(BlockingIOError):
+            far.recv(100)
+        port.state[ps.TX_NULL] = 0
+        assert send(port, packet) == 0
+        assert far.recv(100) == bytes(22)

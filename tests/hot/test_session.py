@@ -137,6 +137,23 @@ def accepted(venue, name="ALPHA"):
     return [int.from_bytes(ack[9:13], "big") for ack in venue.acks(name) if ack[:1] == b"A"]
 
 
+def test_a_session_without_an_ethernet_address_learns_it_from_its_next_datagram(venue):
+    """As after a login over plain sockets, which show no address: answers go to the right one."""
+    alpha = venue.clients["ALPHA"]
+    known, alpha.mac = alpha.mac, bytes(6)
+    venue.login("ALPHA")
+    row = venue.core.accounts.sessions[alpha.idx]
+    assert row["mac"].tobytes() == bytes(6)
+    venue.send("ALPHA", [enter(1)])
+    assert {sent.mac for sent in venue.run() if sent.target == alpha.source} == {bytes(6)}
+    alpha.mac = known
+    venue.send("ALPHA", [enter(2)])
+    assert {sent.mac for sent in venue.run() if sent.target == alpha.source} == {known}
+    alpha.mac = bytes(range(6))
+    venue.send("ALPHA", [enter(3)])
+    assert {sent.mac for sent in venue.run() if sent.target == alpha.source} == {known}
+
+
 def test_duplicates_and_overlaps_are_applied_once(venue):
     orders = [b"U" + enter(n) for n in range(1, 7)]
     upstream(venue, "ALPHA", 1, orders[:3])

@@ -69,14 +69,14 @@ class PlainKernel:
         for words in self.words.values():
             words[[PRODUCER, CONSUMER]] = start
         stack = (np.arange(FRAMES, dtype=np.uint64)[::-1] + FRAMES) * FRAME_SZ
-        self.port = umem._empty_port(
+        self.port = umem.empty_port(
             np.zeros(2 * FRAMES * FRAME_SZ, np.uint8), stack.copy(),
             fill_words=self.words["fill"], fill_addrs=np.zeros(FRAMES, np.uint64),
             rx_words=self.words["rx"], rx_descs=np.zeros(2 * FRAMES, np.uint64),
             tx_words=self.words["tx"], tx_descs=np.zeros(2 * FRAMES, np.uint64),
             comp_words=self.words["comp"], comp_addrs=np.zeros(FRAMES, np.uint64))
         masks = {f"{name}_MASK": FRAMES - 1 for name in ("FILL", "RX", "TX", "COMP")}
-        umem._set(self.port, KIND=ps.XSK, RX_FD=0xFFFF_FFFF, FRAME_SZ=FRAME_SZ, **masks,
+        umem.set_words(self.port, KIND=ps.XSK, RX_FD=0xFFFF_FFFF, FRAME_SZ=FRAME_SZ, **masks,
                   FILL_PRODUCER_WORD=PRODUCER, FILL_FLAGS_WORD=FLAGS, RX_PRODUCER_WORD=PRODUCER,
                   RX_CONSUMER_WORD=CONSUMER, TX_PRODUCER_WORD=PRODUCER,
                   TX_CONSUMER_WORD=CONSUMER, TX_FLAGS_WORD=FLAGS, COMP_PRODUCER_WORD=PRODUCER,
