@@ -2,15 +2,19 @@
 
 A process gets the address of a datagram socket in NOTIFY_SOCKET and sends lines such as `READY=1`
 and `STATUS=text`. Under systemd that is systemd; under `wirematch run` it is the launcher. Without
-NOTIFY_SOCKET nothing is sent.
+NOTIFY_SOCKET nothing is sent. The same socket keeps descriptors over a process's death: `keep`
+sends one, whoever is started next gets it back by name (`inherited`, or from the fork server).
 """
 
+import array
 import os
 import socket
 
+_FIRST_FD = 3
 
-def send(*lines: str) -> bool:
-    """Sends the lines as one datagram; False when nobody listens."""
+
+def send(*lines: str, fds=()) -> bool:
+    """Sends the lines as one datagram, with descriptors; False when nobody listens."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return False
@@ -18,7 +22,8 @@ def send(*lines: str) -> bool:
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         try:
-            sock.sendto("\n".join(lines).encode(), address)
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+            sock.sendmsg(["\n".join(lines).encode()], rights, 0, address)
         except OSError:
             return False
     return True
@@ -34,19 +39,26 @@ def status(text: str) -> bool:
     return send(f"STATUS={text}")
 
 
+def keep(name: str, fd: int) -> bool:
+    """Lets the parent keep a descriptor under a name, until `forget`."""
+    return send("FDSTORE=1", f"FDNAME={name}", fds=[fd])
+
+
+def forget(name: str) -> bool:
+    """The parent closes what it keeps under that name."""
+    return send("FDSTOREREMOVE=1", f"FDNAME={name}")
+
+
+def inherited() -> dict[str, int]:
+    """Descriptors that the parent kept for this process, by name; read once, at start."""
+    if os.environ.get("LISTEN_PID", "") != str(os.getpid()):
+        return {}
+    count = int(os.environ.get("LISTEN_FDS", "0") or 0)
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    return {name: _FIRST_FD + i for i, name in enumerate(names[:count])}
+
+
 def stopping(text: str = "") -> bool:
     """This process is on its way out."""
     return send("STOPPING=1", *([f"STATUS={text}"] if text else []))
 
-
-def watchdog() -> bool:
-    """Still alive; due every `watchdog_interval_s`."""
-    return send("WATCHDOG=1")
-
-
-def watchdog_interval_s() -> float:
-    """Half of the time that the watchdog allows; 0.0 when there is none for this process."""
-    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-        return 0.0
-    text = os.environ.get("WATCHDOG_USEC", "0")
-    return int(text) / 2e6 if text.isdigit() else 0.0

@@ -8,7 +8,7 @@ Every process calls it and gets the same answer.
     matcher@p    status, link_up, histograms, and every array of   control, link_down
                  hot/state.py
     recovery@p   recovery_counters                                 feed_log, feed, feed_index
-    portd        port_counters (of the machine)                    nothing; descriptors by socket
+    portd        portd_status, port_status (of the machine)        descriptors by socket
 
 Both ends of a link map it writable: each index of its header has a line of its own.
 """
@@ -22,27 +22,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from .config.model import Account, Config, Symbol
+from .config.placement import fnv1a64, partition_of, shares
 from .hot import state
 from .layout import shared
 
 LAUNCHER, MATCHER, RECOVERY, PORTD = "launcher", "matcher", "recovery", "portd"
 HISTOGRAM_ROWS = 4
-PORT_COUNTERS = 64         # shm/steer.py REASONS from 0, AF_XDP statistics from 32
 RECOVERY_COUNTERS = 16     # stages/recovery.py TALLIES
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-def fnv1a64(data: bytes) -> int:
-    """The FNV-1a hash, 64 bits."""
-    value = 0xCBF29CE484222325
-    for byte in data:
-        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return value
-
-
-def partition_of(symbol: str, partition_cnt: int) -> int:
-    """The partition that owns a symbol: hash of its name, padded to 8 with spaces."""
-    return fnv1a64(symbol.ljust(8).encode("ascii")) % partition_cnt
 
 
 def base36(number: int, digit_cnt: int) -> str:
@@ -56,15 +43,8 @@ def base36(number: int, digit_cnt: int) -> str:
     return text
 
 
-def midnight_ns(time_zone: str, now_ns: int) -> int:
-    """Wall clock, in ns since 1970, of the beginning of the day in which `now_ns` lies there."""
-    now = datetime.datetime.fromtimestamp(now_ns // 1_000_000_000, ZoneInfo(time_zone))
-    start = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return int(start.timestamp()) * 1_000_000_000
-
-
 def day_of_year(time_zone: str, midnight: int) -> int:
-    """1 to 366: the day that begins at wall clock `midnight` (control.midnight_ns)."""
+    """1 to 366: the day that begins at wall clock `midnight`, in ns since 1970."""
     zone = ZoneInfo(time_zone)
     return datetime.datetime.fromtimestamp(midnight // 1_000_000_000, zone).timetuple().tm_yday
 
@@ -114,12 +94,18 @@ class Partition:
 
     def order_session(self, day: int, account_idx: int) -> str:
         """Assigned session name of an account on day `day` of the year, ten characters."""
-        return (f"{day:03d}O{base36(self.idx, 2)}{base36(account_idx + 1, 3)}"
-                f"{base36(self.instance, 1)}")
+        return self._session(day, "O", account_idx + 1)
 
     def feed_session(self, day: int) -> str:
         """Session name of the feed on day `day` of the year, ten characters."""
-        return f"{day:03d}F{base36(self.idx, 2)}000{base36(self.instance, 1)}"
+        return self._session(day, "F", 0)
+
+    def _session(self, day, kind, number):
+        """wire-spec 6; partitions need one of their two characters, the other one counts on where
+        the instance's character ends: 1,296 instances a day."""
+        high, low = divmod(self.instance, 36)
+        return (f"{day:03d}{kind}{base36(high, 1)}{base36(self.idx, 1)}{base36(number, 3)}"
+                f"{base36(low, 1)}")
 
 
 @dataclass(frozen=True)
@@ -176,19 +162,19 @@ def _blocks(sizes, directory):
             for name, writer, dtype, count, both in rows}
 
 
-def build(config: Config, instance: int = 0) -> Topology:
-    """The table for `config`; `instance` counts the matcher's starts of this day."""
+def build(config: Config, instance=0) -> Topology:
+    """The table for `config`.
+
+    instance: how often its matcher was started this day, one number for all partitions or a
+    sequence with one for each.
+    """
     count, base = config.partitions.count, Path(config.runtime_dir)
-    owned = [[] for _ in range(count)]
-    for symbol in config.symbols:
-        where = symbol.partition
-        owned[partition_of(symbol.name, count) if where < 0 else where].append(symbol)
     partitions = []
-    for p, symbols in enumerate(owned):
+    for p, symbols in enumerate(shares(config.symbols, count)):
         sizes = config.sizes(max(1, len(symbols)))
         uid = config.process.uid_base + p
         partitions.append(Partition(
-            p, instance,
+            p, instance if isinstance(instance, int) else int(instance[p]),
             tuple(Listing(symbol, i, p * 1000 + i + 1) for i, symbol in enumerate(symbols)),
             config.accounts, sizes, config.orders.order_port_base + p,
             ip_text(ip_number(config.feed.group_a) + p),
@@ -196,8 +182,9 @@ def build(config: Config, instance: int = 0) -> Topology:
             config.feed.port, config.feed.rerequest_port_base + p, base / f"p{p}",
             _blocks(sizes, base / f"p{p}"), uid, uid + 100))
     sources = sorted({ip_number(ip) for account in config.accounts for ip in account.sources})
-    machine = {"port_counters": Block("port_counters", PORTD, np.dtype(np.uint64), PORT_COUNTERS,
-                                      base / "port_counters")}
+    machine = {name: Block(name, PORTD, dtype, rows, base / name)
+               for name, dtype, rows in (("portd_status", shared.PORTD_STATUS.dtype, 1),
+                                         ("port_status", shared.PORT_STATUS.dtype, count))}
     return Topology(config, tuple(partitions), base, machine, str(base / "portd.sock"),
                     str(base / "notify.sock"), base / "status.json", base / "channel.json",
                     base / "lock", base / "config.json", tuple(sources))

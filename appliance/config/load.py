@@ -16,6 +16,7 @@ import msgspec
 from . import sanity
 from .mistakes import ConfigError, Source, did_you_mean, dotted, place, refused
 from .model import Account, AccountDefaults, Config, Settings, Symbol, SymbolDefaults
+from .placement import shares
 
 DEFAULTS = Path(__file__).with_name("defaults.toml")
 LIST_KEYS = ("symbols", "accounts")
@@ -79,6 +80,15 @@ def warnings(config: Config) -> list[str]:
         found.append(f"{path}: everyone may read the passwords in it; chmod 640 it")
     found += [f"account {account.name}: no sources, so it cannot log in"
               for account in config.accounts if not account.sources]
+    plain = [account.name for account in config.accounts if account.password is not None]
+    if plain:
+        more = f" and {len(plain) - 3} more" if len(plain) > 3 else ""
+        found.append(f"{path}: plain passwords of {', '.join(plain[:3])}{more}; replace them by "
+                     f"hashes: wirematch account protect {path}")
+    found += [f"partition {p}: owns no symbol, so nothing can be traded there; lower "
+              "partitions.count or name it with a symbol"
+              for p, symbols in enumerate(shares(config.symbols, config.partitions.count))
+              if not symbols]
     return found
 
 

@@ -49,7 +49,8 @@ def allowed(kind) -> str:
     if origin in (list, tuple):
         return f"a list, each of it {allowed(typing.get_args(kind)[0])}"
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(allowed(part) for part in typing.get_args(kind))
+        return " or ".join(allowed(part) for part in typing.get_args(kind)
+                           if part is not types.NoneType)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return "a table"
     return _WORDS.get(kind, getattr(kind, "__name__", str(kind)))

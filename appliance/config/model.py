@@ -27,8 +27,13 @@ Ip = _text(rf"^{_BYTE}(\.{_BYTE}){{3}}\Z",
 Name = _text(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z", "1 to 32 letters, digits, - or _")
 AccountName = _text(r"^[A-Za-z0-9]{1,6}\Z", "1 to 6 letters or digits")
 Password = _text(r"^[!-~]{1,10}\Z", "1 to 10 printable characters without spaces")
+PasswordHash = _text(
+    r"^scrypt\$14\$8\$1\$[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{43}=\Z",
+    'a text that "wirematch account hash" printed, beginning with scrypt$14$8$1$')
 Firm = _text(r"^[A-Za-z0-9]{0,4}\Z", "at most 4 letters or digits")
 SymbolName = _text(r"^[!-~]{1,8}\Z", "1 to 8 printable characters without spaces")
+TimeOfDay = _text(r"^(([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)?\Z",
+                  'a time of day such as "08:00", or ""')
 PathText = _text(r"^.+\Z", "the path of a file")
 
 
@@ -40,7 +45,14 @@ PRICE_MAX = 1_999_999_900          # highest limit price in units of 0.0001
 QTY_MAX = 999_999
 SYMBOLS_MAX = 1000                 # a partition's share of the ITCH stock locates
 ACCOUNTS_MAX = 4096
+PARTITIONS_MAX = 32                # uid_base + p and uid_base + 100 + p stay apart
 SOURCES_MAX = 1024                 # entries of the source allow-list
+
+
+def seconds_of(time_of_day: str) -> int:
+    """Seconds from 00:00 to a TimeOfDay that is not "". ValueError when it is none."""
+    hours, minutes, seconds = (*map(int, time_of_day.split(":")), 0)[:3]
+    return hours * 3600 + minutes * 60 + seconds
 
 
 class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,9 +60,11 @@ class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Day(_Table):
-    """[day]: when the day begins, for time stamps and session names."""
+    """[day]: when the day begins, and when its market opens and closes; see control/day.py."""
 
     time_zone: str
+    opens: TimeOfDay
+    closes: TimeOfDay
 
 
 class Interface(_Table):
@@ -58,14 +72,15 @@ class Interface(_Table):
 
     name: _text(r"^[^/\s]{1,15}\Z", "the name of a network interface, at most 15 characters")
     ip: Ip
-    mode: Literal["auto", "native", "socket"]
-    queue: _number(0, 1023, "a receive queue of the interface")
+    mode: Literal["auto", "zero-copy", "native", "generic", "socket", "null"]
+    queue: _number(0, 1023, "the first receive queue that is used")
 
 
 class Partitions(_Table):
-    """[partitions]: how many order books' worth of matchers."""
+    """[partitions]: how many matchers share the symbols, and how they share the interface."""
 
-    count: _number(1, 1, "several partitions on one machine come later")
+    count: _number(1, PARTITIONS_MAX, "matchers")
+    layout: Literal["auto", "own", "shared"]
 
 
 class Orders(_Table):
@@ -116,8 +131,16 @@ class Port(_Table):
 class Cores(_Table):
     """[cores]: how processes wait and where they run."""
 
-    wait: Literal["auto", "spin", "yield"]
+    wait: Literal["auto", "spin", "yield", "block"]
     matcher: list[_number(0, 4095, "a CPU")]
+
+
+class Supervision(_Table):
+    """[supervision]: when a matcher counts as late, as hung, and as poisoned."""
+
+    late_ms: _number(20, 60_000)
+    hang_ms: _number(100, 600_000)
+    crash_limit: _number(1, 36, "identical crashes in a row")
 
 
 class Process(_Table):
@@ -143,10 +166,11 @@ class AccountDefaults(_Table):
 
 
 class Account(AccountDefaults):
-    """[[accounts]] of the accounts file."""
+    """[[accounts]] of the accounts file: exactly one of password and password_hash."""
 
     name: AccountName
-    password: Password
+    password: Password | None = None
+    password_hash: PasswordHash | None = None
 
 
 class SymbolDefaults(_Table):
@@ -161,7 +185,7 @@ class Symbol(SymbolDefaults):
 
     name: SymbolName
     reference_price: _number(1, PRICE_MAX, "units of 0.0001")
-    partition: _number(-1, 255) = -1       # -1: by the hash of the name
+    partition: _number(-1, PARTITIONS_MAX - 1) = -1       # -1: by the hash of the name
 
 
 class Settings(_Table):
@@ -179,6 +203,7 @@ class Settings(_Table):
     capacity: Capacity
     cores: Cores
     process: Process
+    supervision: Supervision
     port: Port
     durability: Durability
     account_defaults: AccountDefaults

@@ -9,7 +9,15 @@ import os
 from zoneinfo import ZoneInfo
 
 from .mistakes import dotted, place, shown
-from .model import (ACCOUNTS_MAX, PRICE_MAX, SOURCES_MAX, SYMBOLS_MAX)
+from .model import (
+    ACCOUNTS_MAX,
+    PARTITIONS_MAX,
+    PRICE_MAX,
+    SOURCES_MAX,
+    SYMBOLS_MAX,
+    seconds_of,
+)
+from .placement import owner
 
 POWERS = (("capacity", "feed_bytes"), ("capacity", "feed_messages"), ("capacity", "journal"),
           ("capacity", "link_depth"), ("port", "rx_frames"), ("port", "tx_frames"))
@@ -22,6 +30,7 @@ def judge(where, settings, symbols, accounts, wrong) -> None:
     """
     main = _Speaker(where["main"], wrong)
     _zone(settings, main)
+    _hours(settings, main)
     _ports(settings, main)
     _groups(settings, main)
     _rest(settings, main)
@@ -48,7 +57,7 @@ def _get(settings, *path, kind=int):
 
 def _count(settings):
     count = _get(settings, "partitions", "count")
-    return count if count == 1 else 1
+    return count if count and 1 <= count <= PARTITIONS_MAX else 1
 
 
 def _zone(settings, main):
@@ -60,6 +69,17 @@ def _zone(settings, main):
     except (KeyError, ValueError, OSError):
         main.say(("day", "time_zone"), f" = {shown(zone)}: no such time zone; "
                  'name one as "UTC" or "Europe/Zurich" (Debian package tzdata)')
+
+
+def _hours(settings, main):
+    opens, closes = (_get(settings, "day", key, kind=str) for key in ("opens", "closes"))
+    try:
+        wrong = opens and closes and seconds_of(opens) >= seconds_of(closes)
+    except ValueError:
+        return                                # not times at all: told already
+    if wrong:
+        main.say(("day", "closes"), f" = {shown(closes)}: not after day.opens = {shown(opens)}; "
+                 "a trading day lies between two midnights of day.time_zone")
 
 
 def _ports(settings, main):
@@ -123,6 +143,14 @@ def _rest(settings, main):
     if beat and silence and silence < 2 * beat:
         main.say(("orders", "silence_ms"), f" = {silence}: shorter than two heartbeats "
                  f"(orders.heartbeat_ms = {beat}), so live participants would be disconnected")
+    late, hang = (_get(settings, "supervision", key) for key in ("late_ms", "hang_ms"))
+    if late and hang and hang <= late:
+        main.say(("supervision", "hang_ms"), f" = {hang}: must be more than supervision.late_ms = "
+                 f"{late}, so that a late matcher is told before it is ended")
+    chosen, count = _get(settings, "cores", "matcher", kind=list), _count(settings)
+    if chosen and len(chosen) != count:
+        main.say(("cores", "matcher"), f" = {shown(chosen)}: {len(chosen)} CPUs for partitions."
+                 f"count = {count}; name one for each partition, or [] for the last ones")
     runtime = _get(settings, "runtime_dir", kind=str)
     if runtime and not os.path.isabs(runtime):
         main.say(("runtime_dir",), f" = {shown(runtime)}: must be an absolute path")
@@ -146,10 +174,8 @@ def _duplicates(entries, list_key, speaker, fold=str):
 
 def _symbols(settings, symbols, speaker):
     _duplicates(symbols, "symbols", speaker)
-    if len(symbols) > SYMBOLS_MAX:
-        speaker.say(("symbols",), f": {len(symbols)} symbols; a partition holds {SYMBOLS_MAX} "
-                    "at most")
     count = _count(settings)
+    _crowded(symbols, count, speaker)
     for i, entry in enumerate(symbols):
         tick, reference = _get(entry, "tick_size"), _get(entry, "reference_price")
         if tick and reference and tick > 0:
@@ -166,6 +192,21 @@ def _symbols(settings, symbols, speaker):
                         f"{count}, so name 0 to {count - 1} or leave it out")
 
 
+def _crowded(symbols, count, speaker):
+    """Partitions that own more symbols than they have stock locates for."""
+    owned = [0] * count
+    for entry in symbols:
+        name, wanted = entry.get("name"), _get(entry, "partition")
+        wanted = -1 if wanted is None else wanted
+        if isinstance(name, str) and name.isascii() and wanted < count:
+            owned[owner(name, wanted, count)] += 1
+    for partition, symbol_cnt in enumerate(owned):
+        if symbol_cnt > SYMBOLS_MAX:
+            speaker.say(("symbols",), f": partition {partition} would own {symbol_cnt} symbols; a "
+                        f"partition holds {SYMBOLS_MAX} at most; raise partitions.count or name "
+                        "another partition with some of them")
+
+
 def _accounts(settings, accounts, speaker):
     _duplicates(accounts, "accounts", speaker, str.lower)
     if len(accounts) > ACCOUNTS_MAX:
@@ -177,6 +218,11 @@ def _accounts(settings, accounts, speaker):
                     f"{2 * len(accounts) * 64 // 63 + 10} at least, two for each and a margin")
     sources = set()
     for i, entry in enumerate(accounts):
+        given = [key for key in ("password", "password_hash") if key in entry]
+        if len(given) != 1:
+            speaker.say(("accounts", i, "password"), ": give exactly one of password and "
+                        f"password_hash, not {'both' if given else 'none'}; a hash is made by: "
+                        "wirematch account hash")
         quota = _get(entry, "max_pages")
         default = _get(settings, "account_defaults", "max_pages")
         if pages and quota and quota >= pages and quota != default:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WAIT_VARIABLE = "WIREMATCH_WAIT"
-SPIN, YIELD = "spin", "yield"
+SPIN, YIELD, BLOCK = "spin", "yield", "block"
 
 
 class CoreError(Exception):
@@ -22,7 +22,8 @@ class CoreError(Exception):
 
 @dataclass(frozen=True)
 class CoreMap:
-    """wait: "spin" or "yield". matchers: CPU of each partition's matcher. rest: everyone else's."""
+    """wait: "spin", "yield" or "block". matchers: CPU of each partition's matcher; rest: of all
+    else."""
 
     wait: str
     matchers: tuple[int, ...]
@@ -57,13 +58,14 @@ def plan(wait: str, wanted: list[int], spinner_cnt: int, available: set[int] | N
          sibling_sets=siblings) -> CoreMap:
     """Core map for `spinner_cnt` matchers.
 
-    wait: "auto", "spin" or "yield". wanted: configured CPUs, [] for automatic choice: the highest
-    physical cores, first thread of each. CoreError when a wanted CPU is not available, named twice
-    or their number is wrong; also when "spin" is forced with no CPU left for the rest.
+    wait: "auto", "spin", "yield" or "block". wanted: configured CPUs, [] for automatic choice: the
+    highest physical cores, first thread of each. CoreError when a wanted CPU is not available,
+    their number is wrong, or with "spin" one is named twice or none is left for the rest.
     """
     cpus = sorted(os.sched_getaffinity(0) if available is None else available)
     if wanted:
-        if len(wanted) != spinner_cnt or len(set(wanted)) != len(wanted):
+        shares = len(set(wanted)) != len(wanted)
+        if len(wanted) != spinner_cnt or shares and wait == SPIN:
             raise CoreError(f"cores.matcher = {wanted}: name {spinner_cnt} different CPU(s), "
                             "one a partition")
         missing = [cpu for cpu in wanted if cpu not in cpus]
@@ -99,4 +101,4 @@ def granted() -> tuple[int, str]:
     """
     cpus = os.sched_getaffinity(0)
     wait = os.environ.get(WAIT_VARIABLE, YIELD)
-    return (min(cpus) if len(cpus) == 1 else -1), (wait if wait in (SPIN, YIELD) else YIELD)
+    return (min(cpus) if len(cpus) == 1 else -1), (wait if wait in (SPIN, YIELD, BLOCK) else YIELD)

@@ -2,11 +2,14 @@
 
 import fcntl
 import ipaddress
+import re
 import socket
 import struct
+import subprocess
 from dataclasses import dataclass
 
-SIOCGIFADDR, SIOCGIFHWADDR, SIOCGIFMTU = 0x8915, 0x8927, 0x8921
+SIOCGIFADDR, SIOCGIFHWADDR, SIOCGIFMTU, SIOCGIFFLAGS = 0x8915, 0x8927, 0x8921, 0x8913
+IFF_UP, IFF_RUNNING = 0x1, 0x40
 IP_MULTICAST_ALL = 49
 SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
 
@@ -44,6 +47,62 @@ def look_up(name: str) -> Interface:
     return Interface(name, ifindex, mac, ip, mtu)
 
 
+def ifindex_of(name: str) -> int:
+    """The device's index, 0 when there is none of that name."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
+
+
+def is_up(name: str) -> bool:
+    """Whether the device is set up and has its carrier."""
+    request = struct.pack("256s", name.encode()[:15])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            flags = struct.unpack_from("H", fcntl.ioctl(probe, SIOCGIFFLAGS, request), 16)[0]
+        except OSError:
+            return False
+    return flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING
+
+
+def queue_count(name: str) -> int:
+    """Receive queues of a device of this network namespace (/sys may show another one's).
+
+    1 where ethtool is not there or the driver does not tell.
+    """
+    try:
+        done = subprocess.run(["ethtool", "-l", name], capture_output=True, text=True, check=False)
+    except OSError:
+        return 1
+    current = done.stdout.partition("Current hardware settings:")[2]
+    numbers = {key: int(value) for key, value in
+               re.findall(r"^(RX|Combined):\s*(\d+)$", current, re.MULTILINE)}
+    return sum(numbers.values()) or 1
+
+
+def add_rule(name: str, ip: str, udp_port: int, queue: int) -> int:
+    """Lets the card put datagrams to (ip, udp_port) on a receive queue; the rule's number.
+
+    NicError where the card has no such rules (ntuple).
+    """
+    command = ["ethtool", "-N", name, "flow-type", "udp4", "dst-ip", ip, "dst-port",
+               str(udp_port), "action", str(queue)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise NicError(f"{' '.join(command)}: {error.strerror}") from error
+    found = re.search(r"ID (\d+)", done.stdout)
+    if done.returncode or not found:
+        raise NicError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
+    return int(found.group(1))
+
+
+def remove_rule(name: str, rule: int) -> None:
+    """Takes a rule of `add_rule` away; nothing when it is gone."""
+    subprocess.run(["ethtool", "-N", name, "delete", str(rule)], capture_output=True, check=False)
+
+
 def multicast_mac(group: str) -> bytes:
     """The Ethernet address of an IPv4 multicast group (RFC 1112, 6.4)."""
     low = int(ipaddress.IPv4Address(group)) & 0x7FFFFF
@@ -70,12 +129,17 @@ def multicast_socket(ip: str, ttl: int, send_bytes: int = 1 << 25) -> socket.soc
     """A UDP socket that sends to groups out of the interface with this address."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     _buffer(sock, SO_SNDBUFFORCE, socket.SO_SNDBUF, send_bytes)
-    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(ip))
+    leave_by(sock, ip)
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
     sock.bind((ip, 0))
     sock.setblocking(False)
     return sock
+
+
+def leave_by(sock: socket.socket, ip: str) -> None:
+    """Groups leave by the interface that has this address now; also after it was made anew."""
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(ip))
 
 
 def join(group: str, udp_port: int, ip: str, receive_bytes: int = 1 << 26) -> socket.socket:

@@ -19,6 +19,7 @@ REASONS = (
     "pass_truncated", "pass_later_fragment", "pass_wrong_queue", "pass_no_socket",
     "drop_ip_header", "drop_fragment", "drop_length", "drop_unknown_source",
 )
+MAPS = ("partitions", "allowed", "bound", "xsks", "reasons")
 GENERIC, NATIVE = 2, 4                        # attach modes of the kernel
 XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT = range(5)
 BPF_FOLDER = Path(__file__).resolve().parents[2] / "bpf"
@@ -107,10 +108,21 @@ class Steering:
         loaded = BpfObject(path)
         try:
             self.program_fd = loaded.program("steer")
-            self.maps = {name: loaded.map(name)
-                         for name in ("partitions", "allowed", "bound", "xsks", "reasons")}
+            self.maps = {name: loaded.map(name) for name in MAPS}
         finally:
             loaded.close()
+
+    @classmethod
+    def of(cls, program_fd: int, maps: dict[str, int]) -> "Steering":
+        """A program that was loaded before, by the descriptors of it and its maps."""
+        made = cls.__new__(cls)
+        made.program_fd, made.maps = program_fd, maps
+        return made
+
+    @property
+    def program_id(self) -> int:
+        """The kernel's number of the program."""
+        return check(lib.wm_bpf_program_id(self.program_fd), "asking for a program's number")
 
     def close(self) -> None:
         """Closes program and maps; a link that was made keeps them alive."""

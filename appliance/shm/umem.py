@@ -23,17 +23,17 @@ from appliance.hot import port_state as ps
 from appliance.hot.port_state import RX_DESC, Port
 from appliance.native import check, ffi, lib
 
-COPY, ZERO_COPY = 1 << 1, 1 << 2              # bind flags of the kernel
+SHARED_UMEM, COPY, ZERO_COPY = 1 << 0, 1 << 1, 1 << 2      # bind flags of the kernel
 USE_NEED_WAKEUP = 1 << 3
 XSK_STATISTICS = ("rx_dropped", "rx_invalid", "tx_invalid", "rx_ring_full", "fill_ring_empty",
                   "tx_ring_empty")
-REBIND_PATIENCE_S = 0.2                       # a just closed queue stays busy for about 20 ms
+REBIND_PATIENCE_S = 1.0                       # a just closed queue stays busy for about 20 ms
 HUGE_PAGE_SZ = 2 << 20
 PRIVATE_FRAME_SZ = 2048                       # slots of the SOCKET and NULL kinds
 
-_RX_PGOFF, _TX_PGOFF = 0, 0x8000_0000
-_FILL_PGOFF, _COMP_PGOFF = 0x1_0000_0000, 0x1_8000_0000
-_RX, _TX, _FILL, _COMP = range(4)             # the order of wm_xsk_offsets
+_RINGS = ("rx", "tx", "fill", "comp")         # the order of wm_xsk_offsets
+_PAGE_OFFS = {"rx": 0, "tx": 0x8000_0000, "fill": 0x1_0000_0000, "comp": 0x1_8000_0000}
+_ENTRY_SZ = {"rx": 16, "tx": 16, "fill": 8, "comp": 8}
 
 
 class Geometry(NamedTuple):
@@ -57,9 +57,13 @@ def check_geometry(geometry: Geometry) -> None:
             raise ValueError(f"{name} = {value}: choose a power of two from {low} to {high}")
 
 
-def create_umem(geometry: Geometry, huge_pages: bool = False) -> int:
-    """A memfd of the UMEM's size; with huge_pages of 2 MB pages, OSError where too few are free."""
-    check_geometry(geometry)
+def create_umem(geometry, huge_pages: bool = False) -> int:
+    """A memfd of the UMEM's size; with huge_pages of 2 MB pages, OSError where too few are free.
+
+    geometry: a Geometry, or the Plan of a shared queue.
+    """
+    if isinstance(geometry, Geometry):
+        check_geometry(geometry)
     flags = os.MFD_CLOEXEC | (os.MFD_HUGETLB | os.MFD_HUGE_2MB if huge_pages else 0)
     size = geometry.umem_sz
     if huge_pages:
@@ -101,11 +105,15 @@ def open_xsk(umem: np.ndarray, geometry: Geometry) -> int:
     return fd
 
 
-def bind_xsk(fd: int, ifindex: int, queue: int, flags: int = COPY) -> None:
-    """Privileged: binds the socket to a device's queue, patiently while the queue is still busy."""
+def bind_xsk(fd: int, ifindex: int, queue: int, flags: int = COPY, shared_with: int = -1) -> None:
+    """Privileged: binds the socket to a device's queue, patiently while the queue is still busy.
+
+    shared_with: a bound socket of the same queue whose UMEM and mode this one takes part in.
+    """
     deadline = time.monotonic() + REBIND_PATIENCE_S
+    flags = flags | USE_NEED_WAKEUP if shared_with < 0 else SHARED_UMEM
     while True:
-        result = lib.wm_xsk_bind(fd, ifindex, queue, flags | USE_NEED_WAKEUP, 0)
+        result = lib.wm_xsk_bind(fd, ifindex, queue, flags, max(0, shared_with))
         if result != -errno.EBUSY or time.monotonic() > deadline:
             break
         time.sleep(0.005)
@@ -126,49 +134,69 @@ def is_zero_copy(fd: int) -> bool:
     return bool(check(lib.wm_xsk_options(fd), f"reading the options of AF_XDP socket {fd}") & 1)
 
 
-def _map_ring(fd, page_off, desc_off, desc_sz, depth):
-    """One ring's mapping: (u32 view of all of it, u64 view of its descriptors)."""
-    size = desc_off + desc_sz * depth
-    memory = mmap.mmap(fd, size, mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=page_off)
-    return np.frombuffer(memory, np.uint32), np.frombuffer(memory, np.uint64, offset=desc_off)
+class Ring(NamedTuple):
+    """One ring of a socket: a u32 view of the whole mapping, a u64 view of its descriptors, and the
+    positions of producer, consumer and flags in the first."""
+
+    words: np.ndarray
+    entries: np.ndarray
+    producer: int
+    consumer: int
+    flags: int
 
 
-def _owned(words, producer_word, consumer_word, entries, step, frame_sz):
+def map_rings(fd: int, depths: dict[str, int]) -> dict[str, Ring]:
+    """Maps the named rings ("rx", "tx", "fill", "comp") of an AF_XDP socket; needs no rights."""
+    out = ffi.new("uint64_t[16]")
+    check(lib.wm_xsk_offsets(fd, out), f"reading the ring offsets of AF_XDP socket {fd}")
+    rings = {}
+    for name, depth in depths.items():
+        at = 4 * _RINGS.index(name)
+        producer, consumer, desc_off, flags = (int(out[at + i]) for i in range(4))
+        memory = mmap.mmap(fd, desc_off + _ENTRY_SZ[name] * depth,
+                           mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=_PAGE_OFFS[name])
+        rings[name] = Ring(np.frombuffer(memory, np.uint32),
+                           np.frombuffer(memory, np.uint64, offset=desc_off),
+                           producer // 4, consumer // 4, flags // 4)
+    return rings
+
+
+def _owned(ring, step, frame_sz):
     """Frame bases that lie on a ring between its consumer and its producer."""
-    producer, consumer = int(words[producer_word]), int(words[consumer_word])
-    depth = entries.size // step
+    producer, consumer = int(ring.words[ring.producer]), int(ring.words[ring.consumer])
+    depth = ring.entries.size // step
     span = (producer - consumer) & 0xFFFF_FFFF
-    return {int(entries[step * ((consumer + i) % depth)]) & ~(frame_sz - 1) for i in range(span)}
+    return {int(ring.entries[step * ((consumer + i) % depth)]) & ~(frame_sz - 1)
+            for i in range(span)}
 
 
-def _spare_frames(geometry, words, rings, entries, settle_s=0.02):
+def _spare_frames(geometry, rings, settle_s=0.02):
     """(receive, transmit) frames that lie on no ring; all of them when the socket is new.
 
     A socket that was in use (its matcher died) is taken over: what the kernel holds is on its
     rings; frames of the dead process are free. Frames still in the device have to come out first.
     """
-    indices = [int(words[ring][word]) for ring in range(4) for word in rings[ring][:2]]
-    receive = {i * geometry.frame_sz for i in range(geometry.rx_frame_cnt)}
-    transmit = {i * geometry.frame_sz + geometry.rx_frame_cnt * geometry.frame_sz
-                for i in range(geometry.tx_frame_cnt)}
-    if not any(indices):
-        return receive, transmit
     sz = geometry.frame_sz
-    receive -= _owned(words[_FILL], *rings[_FILL][:2], entries[_FILL], 1, sz)
+    receive = {i * sz for i in range(geometry.rx_frame_cnt)}
+    transmit = {(geometry.rx_frame_cnt + i) * sz for i in range(geometry.tx_frame_cnt)}
+    if not any(int(r.words[at]) for r in rings.values() for at in (r.producer, r.consumer)):
+        return receive, transmit
+    receive -= _owned(rings["fill"], 1, sz)
     time.sleep(settle_s)                       # a frame between fill_ring and rx_ring arrives now
-    receive -= _owned(words[_RX], *rings[_RX][:2], entries[_RX], 2, sz)
-    sent = int(words[_TX][rings[_TX][1]])
-    completed = int(words[_COMP][rings[_COMP][0]])
+    receive -= _owned(rings["rx"], 2, sz)
+    sent = int(rings["tx"].words[rings["tx"].consumer])
+    completed = int(rings["comp"].words[rings["comp"].producer])
     if sent != completed:
         raise RuntimeError(
             f"taking an AF_XDP socket over: {(sent - completed) & 0xFFFF_FFFF} transmit frames are "
             "still inside the device; open a new socket instead")
-    transmit -= _owned(words[_TX], *rings[_TX][:2], entries[_TX], 2, sz)
-    transmit -= _owned(words[_COMP], *rings[_COMP][:2], entries[_COMP], 1, sz)
+    transmit -= _owned(rings["tx"], 2, sz)
+    transmit -= _owned(rings["comp"], 1, sz)
     return receive, transmit
 
 
-def _empty_port(frames: np.ndarray, tx_stack: np.ndarray, **arrays: np.ndarray) -> Port:
+def empty_port(frames: np.ndarray, tx_stack: np.ndarray, **arrays: np.ndarray) -> Port:
+    """A Port with these arrays, and one element where there is nothing."""
     fields = {name: np.zeros(1, np.uint32 if name.endswith("_words") else np.uint64)
               for name in Port._fields}
     fields |= {"state": np.zeros(ps.STATE_WORD_CNT, np.uint64), "frames": frames,
@@ -176,7 +204,8 @@ def _empty_port(frames: np.ndarray, tx_stack: np.ndarray, **arrays: np.ndarray) 
     return Port(**(fields | arrays))
 
 
-def _set(port: Port, **words: int) -> None:
+def set_words(port: Port, **words: int) -> None:
+    """Writes state words by their names in hot/port_state.py."""
     for name, value in words.items():
         port.state[getattr(ps, name)] = value
 
@@ -188,38 +217,30 @@ def make_xsk_port(fd: int, umem: np.ndarray, geometry: Geometry) -> Port:
     is taken over with every frame accounted for.
     """
     check_geometry(geometry)
-    out = ffi.new("uint64_t[16]")
-    check(lib.wm_xsk_offsets(fd, out), f"reading the ring offsets of AF_XDP socket {fd}")
-    offsets = [[int(out[4 * ring + i]) for i in range(4)] for ring in range(4)]
-    depths = [geometry.rx_frame_cnt, geometry.tx_frame_cnt] * 2
-    places = zip((_RX_PGOFF, _TX_PGOFF, _FILL_PGOFF, _COMP_PGOFF), (16, 16, 8, 8), strict=True)
-    mapped = [_map_ring(fd, page_off, offsets[ring][2], desc_sz, depths[ring])
-              for ring, (page_off, desc_sz) in enumerate(places)]
-    words, entries = [pair[0] for pair in mapped], [pair[1] for pair in mapped]
-    rings = [[off // 4 for off in ring] for ring in offsets]
-    receive, transmit = _spare_frames(geometry, words, rings, entries)
-    stack = np.zeros(geometry.tx_frame_cnt, np.uint64)
+    rx_cnt, tx_cnt = geometry.rx_frame_cnt, geometry.tx_frame_cnt
+    rings = map_rings(fd, {"rx": rx_cnt, "tx": tx_cnt, "fill": rx_cnt, "comp": tx_cnt})
+    rx, tx, fill, comp = rings.values()
+    receive, transmit = _spare_frames(geometry, rings)
+    stack = np.zeros(tx_cnt, np.uint64)
     free = sorted(transmit, reverse=True)
     stack[:len(free)] = free
-    port = _empty_port(umem, stack, fill_words=words[_FILL], fill_addrs=entries[_FILL],
-                       rx_words=words[_RX], rx_descs=entries[_RX], tx_words=words[_TX],
-                       tx_descs=entries[_TX], comp_words=words[_COMP], comp_addrs=entries[_COMP])
-    fill_producer = int(words[_FILL][rings[_FILL][0]])
-    tx_producer = int(words[_TX][rings[_TX][0]])
-    _set(port, KIND=ps.XSK, RX_FD=fd, FRAME_SZ=geometry.frame_sz, TX_FRAME_CNT=stack.size,
-         FILL_MASK=depths[_FILL] - 1, RX_MASK=depths[_RX] - 1, TX_MASK=depths[_TX] - 1,
-         COMP_MASK=depths[_COMP] - 1,
-         FILL_PRODUCER_WORD=rings[_FILL][0], FILL_FLAGS_WORD=rings[_FILL][3],
-         RX_PRODUCER_WORD=rings[_RX][0], RX_CONSUMER_WORD=rings[_RX][1],
-         TX_PRODUCER_WORD=rings[_TX][0], TX_CONSUMER_WORD=rings[_TX][1],
-         TX_FLAGS_WORD=rings[_TX][3],
-         COMP_PRODUCER_WORD=rings[_COMP][0], COMP_CONSUMER_WORD=rings[_COMP][1],
-         FILL_PRODUCER=fill_producer + len(receive), RX_CONSUMER=int(words[_RX][rings[_RX][1]]),
-         TX_PRODUCER=tx_producer, TX_PUBLISHED=tx_producer,
-         COMP_CONSUMER=int(words[_COMP][rings[_COMP][1]]), STACK_CNT=len(free))
+    port = empty_port(umem, stack, fill_words=fill.words, fill_addrs=fill.entries,
+                      rx_words=rx.words, rx_descs=rx.entries, tx_words=tx.words,
+                      tx_descs=tx.entries, comp_words=comp.words, comp_addrs=comp.entries)
+    fill_producer, tx_producer = int(fill.words[fill.producer]), int(tx.words[tx.producer])
+    set_words(
+        port, KIND=ps.XSK, RX_FD=fd, FRAME_SZ=geometry.frame_sz, TX_FRAME_CNT=stack.size,
+        FILL_MASK=rx_cnt - 1, RX_MASK=rx_cnt - 1, TX_MASK=tx_cnt - 1, COMP_MASK=tx_cnt - 1,
+        FILL_PRODUCER_WORD=fill.producer, FILL_FLAGS_WORD=fill.flags,
+        RX_PRODUCER_WORD=rx.producer, RX_CONSUMER_WORD=rx.consumer,
+        TX_PRODUCER_WORD=tx.producer, TX_CONSUMER_WORD=tx.consumer, TX_FLAGS_WORD=tx.flags,
+        COMP_PRODUCER_WORD=comp.producer, COMP_CONSUMER_WORD=comp.consumer,
+        FILL_PRODUCER=fill_producer + len(receive), RX_CONSUMER=int(rx.words[rx.consumer]),
+        TX_PRODUCER=tx_producer, TX_PUBLISHED=tx_producer,
+        COMP_CONSUMER=int(comp.words[comp.consumer]), STACK_CNT=len(free))
     for i, base in enumerate(sorted(receive)):
-        port.fill_addrs[(fill_producer + i) % depths[_FILL]] = base
-    words[_FILL][rings[_FILL][0]] = (fill_producer + len(receive)) & 0xFFFF_FFFF
+        port.fill_addrs[(fill_producer + i) % rx_cnt] = base
+    fill.words[fill.producer] = (fill_producer + len(receive)) & 0xFFFF_FFFF
     return port
 
 
@@ -235,8 +256,8 @@ def make_socket_port(order_fd: int, multicast_fd: int, local_ip: str, local_udp_
     frames = np.zeros((ps.BURST_MAX + tx_frame_cnt) * PRIVATE_FRAME_SZ, np.uint8)
     stack = (np.arange(tx_frame_cnt, dtype=np.uint64)[::-1] + ps.BURST_MAX) * PRIVATE_FRAME_SZ
     depth = 1 << (tx_frame_cnt - 1).bit_length()
-    port = _empty_port(frames, stack.copy(), tx_descs=np.zeros(2 * depth, np.uint64))
-    _set(port, KIND=ps.SOCKET, RX_FD=order_fd, MULTICAST_FD=multicast_fd,
+    port = empty_port(frames, stack.copy(), tx_descs=np.zeros(2 * depth, np.uint64))
+    set_words(port, KIND=ps.SOCKET, RX_FD=order_fd, MULTICAST_FD=multicast_fd,
          FRAME_SZ=PRIVATE_FRAME_SZ, LOCAL_IP_BE=int.from_bytes(address, "little"),
          LOCAL_PORT_BE=int.from_bytes(local_udp_port.to_bytes(2, "big"), "little"),
          TX_FRAME_CNT=tx_frame_cnt, TX_MASK=depth - 1, STACK_CNT=tx_frame_cnt)
@@ -260,10 +281,10 @@ def make_null_port(packets=(), tx_frame_cnt: int = 4096, capture_max: int = 0) -
     descs[1:2 * sizes.size:2] = sizes
     stack = np.arange(tx_frame_cnt, dtype=np.uint64)[::-1] * PRIVATE_FRAME_SZ + np.uint64(tx_off)
     depth = 1 << (tx_frame_cnt - 1).bit_length()
-    port = _empty_port(frames, stack.copy(), rx_descs=descs,
+    port = empty_port(frames, stack.copy(), rx_descs=descs,
                        tx_descs=np.zeros(2 * depth, np.uint64),
                        comp_addrs=np.zeros(max(1, 2 * capture_max), np.uint64))
-    _set(port, KIND=ps.NULL, FRAME_SZ=PRIVATE_FRAME_SZ, TX_FRAME_CNT=tx_frame_cnt,
+    set_words(port, KIND=ps.NULL, FRAME_SZ=PRIVATE_FRAME_SZ, TX_FRAME_CNT=tx_frame_cnt,
          TX_MASK=depth - 1, STACK_CNT=tx_frame_cnt, RX_TOTAL=sizes.size, CAPTURE_MAX=capture_max)
     return port
 

@@ -4,7 +4,7 @@ import array
 import json
 import socket
 
-DESCRIPTORS_MAX = 8
+DESCRIPTORS_MAX = 253          # the kernel takes no more in one message
 
 
 def send(connection, message: dict, fds=()) -> None:

@@ -1,10 +1,12 @@
 """matcher@p: the process that trades one partition; the cold shell around hot/burst.py.
 
-    run as    python -m appliance.stages.matcher --config FILE --partition P --instance N
+    run as    python -m appliance.stages.matcher --config FILE --partition P --instance N, or by
+              the fork server
     boot      map the shared blocks, fill the tables, fetch descriptors from portd, map its rings,
               let portd bind, load every kernel, freeze the collector, give all rights away
     loop      one kernel call until the control word changes or about 50 ms are over; between two
-              calls only the clock's base is read anew
+              calls the clock's base is read anew, and port_status: when the generation of its port
+              has changed (AF_XDP lost, or there again), it asks portd for a new one and trades on
     end       a LINK_END_DAY record closes the day; when the end-of-session packets are out the
               state is ENDED; the word STOP ends the process
 
@@ -12,6 +14,7 @@ Nothing here decides a trading rule.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -28,9 +31,13 @@ from appliance.layout import params as params_layout
 from appliance.layout import shared
 from appliance.native import lib
 from appliance.shm import cache, region
-from appliance.stages import link, rights
+from appliance.stages import link, ports, rights
 
-MODES = {"native": 1, "socket": 2}
+RUNGS = {name: code for code, name in shared.RUNGS.items()}
+LAYOUTS = {name: code for code, name in shared.LAYOUTS.items()}
+WAITS = {cores.SPIN: params_layout.WAIT_SPIN, cores.YIELD: params_layout.WAIT_YIELD,
+         cores.BLOCK: params_layout.WAIT_BLOCK}
+ANSWER_S, PATIENCE_S, RETRY_S = 5.0, 20.0, 0.05
 SMP = {"off": 0, "oldest": 1, "newest": 2}
 RUN_NS = 50_000_000
 CALIBRATION_S = 0.02
@@ -111,15 +118,6 @@ class Clock:
         row["base_ns"] = max(0, mono + self.offset_ns)
 
 
-def open_port(reply, fds):
-    """The port that portd's answer describes: AF_XDP over mapped rings, or plain sockets."""
-    from appliance.shm import umem
-    if reply["mode"] == "native":
-        geometry = umem.Geometry(*reply["geometry"])
-        return umem.make_xsk_port(fds[3], umem.map_umem(fds[2]), geometry)
-    return umem.make_socket_port(fds[0], fds[1], reply["ip"], reply["order_port"])
-
-
 class Matcher:
     """Everything the loop needs, built once; `run` trades until the word STOP."""
 
@@ -141,29 +139,61 @@ class Matcher:
         self.allow_cnt = fill_tables(self.core, partition, topology.allowed_sources, day)
         symbols.index_symbols(self.core.book.symbols)
         self.clock = Clock(int(control["record_offset_ns"]))
-        self.portd = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.portd.connect(str(topology.portd_socket))
+        self.opens_later = bool(control["opens_later"])
+        self.port_row = region.attach(topology.blocks["port_status"])[partition.idx]
+        self.port, self.fds = None, []
 
     def connect(self):
-        """Fetches the descriptors, maps, lets portd bind; returns portd's description."""
-        link.send(self.portd, {"op": "open", "partition": self.partition.idx})
-        reply, fds = link.receive(self.portd)
-        if not reply:
-            raise ConnectionError("portd closed the connection before answering: see its messages")
-        self.port = open_port(reply, fds)
-        link.send(self.portd, {"op": "mapped"})
-        bound, _ = link.receive(self.portd)
-        if bound.get("op") != "bound":
-            raise ConnectionError("portd could not bind the AF_XDP socket: see its messages")
-        self.status[0]["mode"] = MODES[reply["mode"]]
-        self.status[0]["zero_copy"] = bound["zero_copy"]
+        """Asks portd for the port; waits for one that is just being started again."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self.open()
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise ConnectionError(f"no port from {self.topology.portd_socket} within "
+                                          f"{PATIENCE_S:.0f} s: {error}; see portd's messages"
+                                          ) from error
+            time.sleep(RETRY_S)
+
+    def open(self):
+        """Fetches the descriptors, maps, lets portd bind, and only then swaps the port.
+
+        Returns portd's description. OSError when portd is not there, refuses or cannot bind.
+        """
+        fds = []
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as portd:
+            portd.settimeout(ANSWER_S)
+            try:
+                portd.connect(str(self.topology.portd_socket))
+                link.send(portd, {"op": "open", "partition": self.partition.idx,
+                                  "instance": self.partition.instance})
+                reply, fds = link.receive(portd)
+                if reply.get("op") != "port":
+                    raise ConnectionError("portd closed the connection before answering")
+                port = ports.open_port(reply, fds, self.partition.idx)
+                fds = [*fds[:2], *fds[3:4]]
+                link.send(portd, {"op": "mapped"})
+                bound, _ = link.receive(portd)
+                if bound.get("op") != "bound":
+                    raise ConnectionError(f"portd could not bind: {bound.get('why', 'no word')}")
+            except (OSError, ValueError):
+                for fd in fds:
+                    with contextlib.suppress(OSError):
+                        os.close(fd)
+                raise
+        for fd in self.fds:
+            os.close(fd)
+        self.port, self.fds, row = port, fds, self.status[0]
+        row["rung"], row["layout"] = RUNGS[reply["rung"]], LAYOUTS[reply["layout"]]
+        row["zero_copy"], row["generation"] = bound["zero_copy"], reply["generation"]
         return reply
 
     def prepare(self, reply):
         """The PARAMS record of the loop."""
         config, partition = self.topology.config, self.partition
         cpu, policy = cores.granted()
-        wait = params_layout.WAIT_SPIN if policy == cores.SPIN else params_layout.WAIT_YIELD
+        wait = WAITS[policy]
         self.status[0]["wait"], self.status[0]["cpu"] = wait, max(cpu, 0)
         self.params = self.io_state.fill_params(
             self.io, our_ip=reply["ip"], order_port=partition.order_port,
@@ -179,7 +209,20 @@ class Matcher:
     def start_day(self):
         """DAY_START as the first command, through the same kernel as every other."""
         self.clock.set(self.params)
-        self.burst.start_day(self.core, self.port, self.io, self.params)
+        self.burst.start_day(self.core, self.port, self.io, self.params, self.opens_later)
+
+    def _follow_port(self):
+        """Takes a new port when portd says that this one is over; tries again at the next call."""
+        if self.port_row["generation"] == self.status[0]["generation"]:
+            return
+        try:
+            reply = self.open()
+        except (OSError, ValueError):
+            return
+        word = self.params[0]["control_word"]
+        self.prepare(reply)
+        self.params[0]["control_word"] = word
+        self.status[0]["reopens"] += 1
 
     def run(self) -> None:
         """Trades until the control word says STOP."""
@@ -188,6 +231,7 @@ class Matcher:
         row = self.status[0]
         row["state"] = shared.READY
         while word != shared.STOP:
+            self._follow_port()
             self.clock.set(self.params)
             self.burst.run(self.core, self.port, self.io, self.params)
             word = int(control[0])

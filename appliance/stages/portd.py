@@ -1,22 +1,26 @@
 """portd: the one privileged process. It owns the program, the sockets and the UMEM.
 
-    run as    python -m appliance.stages.portd --config FILE --instance N
-    it        decides the rung (native AF_XDP, else plain sockets), attaches the XDP program by a
-              bpf_link, opens the order and multicast sockets, then serves matchers one after the
-              other over <runtime_dir>/portd.sock:
+    run as    python -m appliance.stages.portd --config FILE, or by the fork server
+    it        climbs the ladder (zero copy, native, generic, plain sockets), opens the order and
+              multicast sockets, then serves matchers over <runtime_dir>/portd.sock:
 
-        matcher -> {"op": "open", "partition": p}
-        portd   -> {"mode": "native"|"socket", "geometry": [...], ...} + descriptors
+        matcher -> {"op": "open", "partition": p, "instance": i}
+        portd   -> {"op": "port", "rung", "layout", "generation", ...} + descriptors
         matcher    maps the rings (before the bind: works on every kernel since 5.4)
         matcher -> {"op": "mapped"}
         portd      binds, points the partition's slot at the socket
-        portd   -> {"op": "bound", "zero_copy": false}
+        portd   -> {"op": "bound", "zero_copy": false}, or {"op": "refused", "why": text}
 
-    When the connection ends, the slot is emptied and the socket closed: frames then fall to the
-    plain socket, whose filter accepts nothing while the AF_XDP rung is in use.
+Who may ask for a partition: its matcher's user, and portd's own. The process that asked is watched
+by a pidfd; when it ends, the slot is emptied and its frames are taken back. When AF_XDP is lost
+(watch.py), every partition's generation changes: matchers ask again and get plain sockets, and the
+same when it is there again.
 
-The order socket always exists: it keeps the kernel from answering orders with ICMP errors, and it
-is the receive side of the socket rung.
+portd may die: every descriptor is kept by its parent too (store.py). The next portd takes them over
+and neither attaches nor binds nor empties a slot; matchers trade on meanwhile.
+
+The order sockets always exist: they keep the kernel from answering orders with ICMP errors, and are
+the receive side of the plain rung. While AF_XDP is in use a filter lets nothing into them.
 """
 
 import argparse
@@ -25,202 +29,134 @@ import selectors
 import signal
 import socket
 import sys
+import time
 
 from appliance import notify
 from appliance import topology as topo
 from appliance.config import load
-from appliance.host import nic
+from appliance.layout import shared
 from appliance.native import lib
-from appliance.shm import region, steer, umem
-from appliance.stages import link
+from appliance.shm import region
+from appliance.stages import link, watch
+from appliance.stages.port_desk import PortDesk
+from appliance.stages.watch import say
 
 EXIT_FAILURE, EXIT_CANNOT_RUN = 1, 77
-HOUSEKEEPING_S = 0.1
+TICK_S, PUBLISH_S, SILENT_S = 0.02, 0.1, 30.0
 
 
-class Portd:
-    """The sockets, program and maps of one interface, and the matcher being served."""
+class Service:
+    """The listening socket, its connections, and the clockwork of portd."""
 
-    def __init__(self, topology):
-        self.topology, self.config = topology, topology.config
-        self.interface = nic.look_up(self.config.interface.name)
-        self.ip = self.config.interface.ip or self.interface.ip
-        self.steering, self.link_fd, self.mode, self.reason = None, -1, "socket", ""
-        self.matchers = {}
-        self.counters = region.attach(topology.blocks["port_counters"], write=True)
-        self.partition = topology.partitions[0]
-        self.order = nic.order_socket(self.ip, self.partition.order_port)
-        self.multicast = nic.multicast_socket(self.ip, self.config.feed.ttl)
+    def __init__(self, portd: PortDesk, path: str):
+        self.portd, self.path, self.watch = portd, path, watch.Watch(portd)
+        self.opened, self.publish_due = {}, 0.0
+        if os.path.exists(path):
+            os.unlink(path)                       # of a portd that was killed
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.setblocking(False)
+        self.listener.bind(path)
+        os.chmod(path, 0o666)                     # who asks is known by its user
+        self.listener.listen(64)
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.listener, selectors.EVENT_READ)
 
-    def choose_rung(self, wanted: str) -> None:
-        """Sets mode; a forced rung that cannot be had raises, auto falls back and says why.
+    def turn(self) -> None:
+        """One pass: requests, ended matchers, the watchdog, what is published."""
+        for key, _ in self.selector.select(TICK_S):
+            if key.fileobj is self.listener:
+                self._accept()
+            else:
+                self._answer(key.fileobj)
+        now = time.monotonic()
+        for p, holder in list(self.portd.holders.items()):
+            if holder.pidfd >= 0 and _has_ended(holder.pidfd):
+                self.portd.gone(p)
+        for connection, since in list(self.opened.items()):
+            if now - since > SILENT_S:
+                self._drop(connection)
+        self.watch.look(now)
+        self.portd.status["heartbeat_ns"] = time.monotonic_ns()
+        if now >= self.publish_due:
+            self.publish_due = now + PUBLISH_S
+            self.portd.publish()
 
-        A UMEM and a socket are made and dropped again as part of the decision: the first matcher
-        must not be the one to find out.
-        """
-        if wanted in ("auto", "native"):
-            try:
-                self._probe()
-                self._attach()
-                self.mode = "native"
-                return
-            except (OSError, RuntimeError, ValueError) as error:
-                if wanted == "native":
-                    raise
-                self.reason = str(error)
-        self.mode = "socket"
-
-    def _geometry(self):
-        return umem.Geometry(2048, self.config.port.rx_frames, self.config.port.tx_frames)
-
-    def _probe(self):
-        geometry = self._geometry()
-        fd = umem.create_umem(geometry)
+    def _accept(self):
         try:
-            xsk_fd = umem.open_xsk(umem.map_umem(fd), geometry)
-            try:
-                umem.bind_xsk(xsk_fd, self.interface.ifindex, self.config.interface.queue)
-            finally:
-                os.close(xsk_fd)
-        finally:
+            connection, _ = self.listener.accept()
+        except OSError:
+            return
+        connection.setblocking(False)
+        self.opened[connection] = time.monotonic()
+        self.selector.register(connection, selectors.EVENT_READ)
+
+    def _answer(self, connection):
+        fds = []
+        try:
+            message, fds = link.receive(connection)
+            if message.get("op") == "open":
+                self.portd.open_for(connection, message)
+            elif message.get("op") == "mapped":
+                self.portd.bind_for(connection)
+            else:
+                self._drop(connection)
+        except (OSError, ValueError) as error:
+            say(str(error))
+            self._drop(connection)
+        for fd in fds:                            # nobody has anything to hand to us
             os.close(fd)
 
-    def _attach(self):
-        """Program on the device, allow-list and addresses in its maps, no socket yet."""
-        steering = steer.Steering()
-        try:
-            for source in self.topology.allowed_sources:
-                steering.allow(topo.ip_text(source))
-            steering.set_address(self.ip, self.partition.order_port, self.partition.idx)
-            self.link_fd = steering.attach(self.interface.ifindex)
-        except (OSError, RuntimeError, ValueError):
-            steering.close()
-            raise
-        self.steering = steering
-
-    def open_for(self, connection) -> None:
-        """Answers an "open": new UMEM and socket on the native rung, the plain sockets always."""
-        if connection in self.matchers:
-            raise ValueError("a matcher asked twice for its descriptors")
-        fds, reply = [self.order.fileno(), self.multicast.fileno()], {
-            "mode": self.mode, "reason": self.reason, "ip": self.ip,
-            "mac": self.interface.mac.hex(), "order_port": self.partition.order_port}
-        held = {}
-        if self.mode == "native":
-            geometry = self._geometry()
-            held["umem_fd"] = umem.create_umem(geometry)
-            held["umem"] = umem.map_umem(held["umem_fd"])
-            held["xsk_fd"] = umem.open_xsk(held["umem"], geometry)
-            reply["geometry"] = list(geometry)
-            fds += [held["umem_fd"], held["xsk_fd"]]
-        lib.wm_socket_drop_all(self.order.fileno(), int(self.mode == "native"))
-        self.matchers[connection] = held
-        link.send(connection, reply, fds)
-
-    def bind_for(self, connection) -> None:
-        """Answers "mapped": binds the socket and lets the program redirect to it."""
-        if connection not in self.matchers:
-            raise ValueError("a matcher said mapped before it had asked for anything")
-        held, zero_copy = self.matchers[connection], False
-        if self.mode == "native":
-            queue = self.config.interface.queue
-            umem.bind_xsk(held["xsk_fd"], self.interface.ifindex, queue)
-            zero_copy = umem.is_zero_copy(held["xsk_fd"])
-            self.steering.bind(self.partition.idx, held["xsk_fd"], self.interface.ifindex, queue)
-        link.send(connection, {"op": "bound", "zero_copy": zero_copy})
-
-    def release(self, connection) -> None:
-        """The matcher is gone: empty its slot, close its socket, forget its memory."""
-        held = self.matchers.pop(connection, {})
-        if "xsk_fd" in held:
-            self.steering.unbind(self.partition.idx)
-            os.close(held["xsk_fd"])
-            os.close(held["umem_fd"])
+    def _drop(self, connection):
+        self.opened.pop(connection, None)
+        self.selector.unregister(connection)
+        self.portd.dropped(connection)
         connection.close()
 
-    def publish(self) -> None:
-        """The program's per-reason counters and the AF_XDP statistics, into the shared block."""
-        if self.steering is None:
-            return
-        out, values = self.counters, self.steering.counters()
-        out[:len(values)] = list(values.values())
-        for held in self.matchers.values():
-            if "xsk_fd" in held:
-                statistics = umem.xsk_statistics(held["xsk_fd"])
-                out[32:32 + len(statistics)] = list(statistics.values())
-
     def close(self) -> None:
-        """Nothing is left: slots emptied, program detached, sockets closed."""
-        for connection in list(self.matchers):
-            self.release(connection)
-        if self.steering is not None:
-            os.close(self.link_fd)
-            self.steering.close()
-        self.order.close()
-        self.multicast.close()
+        """No more requests."""
+        for connection in list(self.opened):
+            self._drop(connection)
+        self.listener.close()
+        os.unlink(self.path)
 
 
-def serve(portd: Portd, path: str) -> None:
-    """Answers matchers until SIGTERM; housekeeping every 100 ms."""
+def _has_ended(pidfd) -> bool:
+    with selectors.PollSelector() as selector:
+        selector.register(pidfd, selectors.EVENT_READ)
+        return bool(selector.select(0))
+
+
+def main(arguments=None, kept=None) -> int:
+    """Exit codes: 0 stopped, 1 failure, 77 the forced rung cannot be had here.
+
+    kept: descriptors of a predecessor by name, when the fork server hands them over.
+    """
+    parser = argparse.ArgumentParser(prog="appliance.stages.portd")
+    parser.add_argument("--config", required=True)
+    options = parser.parse_args(arguments)
+    lib.wm_die_with_parent(signal.SIGTERM)
     stopping = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.append(1))
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(path)
-    os.chmod(path, 0o600)
-    listener.listen(8)
-    selector = selectors.DefaultSelector()
-    selector.register(listener, selectors.EVENT_READ)
-    while not stopping:
-        for key, _ in selector.select(HOUSEKEEPING_S):
-            if key.fileobj is listener:
-                connection, _ = listener.accept()
-                selector.register(connection, selectors.EVENT_READ)
-                continue
-            try:
-                message, _ = link.receive(key.fileobj)
-                if message.get("op") == "open":
-                    portd.open_for(key.fileobj)
-                elif message.get("op") == "mapped":
-                    portd.bind_for(key.fileobj)
-                else:
-                    selector.unregister(key.fileobj)
-                    portd.release(key.fileobj)
-            except (OSError, ValueError) as error:
-                print(f"portd: {error}", file=sys.stderr, flush=True)
-                selector.unregister(key.fileobj)
-                portd.release(key.fileobj)
-        portd.publish()
-    listener.close()
-    os.unlink(path)
-
-
-def main(arguments=None) -> int:
-    """Exit codes: 0 stopped, 1 failure, 77 the forced rung cannot be had here."""
-    parser = argparse.ArgumentParser(prog="appliance.stages.portd")
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--instance", type=int, default=0)
-    options = parser.parse_args(arguments)
-    lib.wm_die_with_parent(signal.SIGTERM)
-    topology = topo.build(load.thaw(options.config), instance=options.instance)
+    topology = topo.build(load.thaw(options.config))
+    kept = notify.inherited() if kept is None else kept
     try:
-        portd = Portd(topology)
+        portd = PortDesk(topology, kept)
     except (OSError, region.RegionError) as error:
-        print(f"portd: {error}", file=sys.stderr, flush=True)
+        say(str(error))
         return EXIT_FAILURE
     try:
-        portd.choose_rung(topology.config.interface.mode)
+        portd.start()
     except (OSError, RuntimeError, ValueError) as error:
-        print(f"portd: mode = {topology.config.interface.mode!r} cannot be had: {error}",
-              file=sys.stderr, flush=True)
-        return EXIT_CANNOT_RUN
-    if portd.reason:
-        print(f"portd: falling back to plain sockets: {portd.reason}", file=sys.stderr, flush=True)
-    notify.ready(f"mode {portd.mode}")
-    try:
-        serve(portd, str(topology.portd_socket))
-    finally:
+        say(f"mode = {topology.config.interface.mode!r} cannot be had: {error}")
         portd.close()
+        return EXIT_CANNOT_RUN
+    service = Service(portd, str(topology.portd_socket))
+    notify.ready(f"rung {shared.RUNGS[portd.wire.rung]}")
+    while not stopping:
+        service.turn()
+    service.close()
+    portd.close()
     return 0
 
 

@@ -1,74 +1,23 @@
-"""portd alone: which rung it takes, what it hands to matchers, what is left when it is gone."""
+"""portd alone: which rung and layout it takes, what it hands to whom, what is left of it."""
 
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from appliance import topology
-from appliance.config import load
-from appliance.shm import region, steer, umem
-from appliance.stages import link
+from appliance.layout import shared
+from appliance.native import lib
+from appliance.shm import steer
+from appliance.stages import link, ports
 from tests.netns import Namespace, needs_bpf, needs_namespaces, veth_pair
 from tests.shared_data import ROOT
-from tools.demo import house
+from tests.stages.portd_kit import Portd
 
-SETTINGS = {"symbols": [{"name": "ACME", "reference_price": 100_000}],
-            "accounts": [{"name": "A1", "password": "pw"}]}
-
-
-class Portd:
-    """portd as a process of its own on a device, without launcher and matcher."""
-
-    def __init__(self, folder, mode, interface="lo", ip="127.0.0.1", namespace=None):
-        class Scene:
-            """What `write_config` asks for."""
-        Scene.folder, Scene.runtime, Scene.interface, Scene.ip = (
-            folder, folder / "run", interface, ip)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            Scene.order_port = probe.getsockname()[1]
-        self.config = house.write_config(Scene, SETTINGS, mode, [("A1", "", ("10.0.0.2", 1))])
-        self.table = topology.build(load.load(self.config))
-        Scene.runtime.mkdir()
-        for block in self.table.blocks.values():
-            region.create(block)
-        self.before = ["nsenter", f"--net={namespace.path}"] if namespace else []
-        self.process = None
-
-    def arguments(self):
-        return [*self.before, sys.executable, "-m", "appliance.stages.portd", "--config",
-                self.config]
-
-    def start(self):
-        self.process = subprocess.Popen(self.arguments(), cwd=ROOT, text=True,
-                                        stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 20
-        while not Path(self.table.portd_socket).exists():
-            assert self.process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.02)
-        return self
-
-    def ask(self):
-        """(connection, answer, descriptors) of a matcher's first question."""
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        connection.settimeout(10)
-        connection.connect(self.table.portd_socket)
-        link.send(connection, {"op": "open", "partition": 0})
-        return connection, *link.receive(connection)
-
-    def stop(self):
-        """(exit code, words)"""
-        if self.process is None:
-            return 0, ""
-        self.process.send_signal(signal.SIGTERM)
-        _, words = self.process.communicate(timeout=10)
-        return self.process.returncode, words
+HERE, THERE = "10.0.0.1", "10.0.0.2"
 
 
 @pytest.fixture
@@ -81,9 +30,14 @@ def begin(tmp_path):
 
     yield make
     for portd in made:
-        if portd.process is not None and portd.process.returncode is None:
-            portd.process.kill()
-            portd.process.communicate()
+        portd.end()
+
+
+@pytest.fixture
+def pair():
+    with Namespace() as near, Namespace() as far:
+        veth_pair(near, "wm0", HERE, far, "wm1", THERE, 4)
+        yield near, far
 
 
 def close(fds):
@@ -91,28 +45,59 @@ def close(fds):
         os.close(fd)
 
 
+def hold(portd, partition):
+    """A process that takes a partition's port as a matcher does and keeps it; its number."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        lib.wm_die_with_parent(signal.SIGKILL)
+        close(portd.box.kept.values())        # a matcher is no child of the parent that keeps them
+        connection = portd.connect()
+        link.send(connection, {"op": "open", "partition": partition, "instance": 3})
+        reply, fds = link.receive(connection)
+        port = ports.open_port(reply, fds, partition)
+        link.send(connection, {"op": "mapped"})
+        bound, _ = link.receive(connection)
+        connection.close()
+        os.write(writer, b"y" if bound.get("op") == "bound" and port else b"n")
+        while True:
+            time.sleep(10)
+    os.close(writer)
+    portd.until(lambda: portd._readable(reader))
+    assert os.read(reader, 1) == b"y"
+    os.close(reader)
+    return pid
+
+
+def end(pid):
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+
+
 def test_auto_falls_back_on_a_device_without_native_xdp_and_says_why(begin):
     portd = begin("auto").start()
     connection, answer, fds = portd.ask()
-    assert (answer["mode"], answer["ip"], len(fds)) == ("socket", "127.0.0.1", 2)
-    assert answer["reason"]
+    if answer["rung"] == "socket":                   # generic XDP may be had even on loopback
+        assert (answer["layout"], answer["ip"], len(fds)) == ("none", "127.0.0.1", 2)
+        assert "falling back to plain sockets: " in portd.words.read_text()
     with socket.socket(fileno=fds[0]) as order, socket.socket(fileno=fds[1]) as multicast:
         assert order.getsockname() == ("127.0.0.1", answer["order_port"])
         assert multicast.getsockname()[0] == "127.0.0.1"
-    link.send(connection, {"op": "mapped"})
-    assert link.receive(connection)[0] == {"op": "bound", "zero_copy": False}
+    assert portd.bind(connection)["op"] == "bound"
+    close(fds[2:])
     connection.close()
-    code, words = portd.stop()
-    assert code == 0 and "falling back to plain sockets: " in words
+    code, _ = portd.stop()
+    assert code == 0 and portd.box.kept == {}
     assert not Path(portd.table.portd_socket).exists()
 
 
-def test_a_forced_rung_that_cannot_be_had_ends_with_77_and_words(begin):
-    portd = begin("native")
+@pytest.mark.parametrize("mode", ["zero-copy", "native"])
+def test_a_forced_rung_that_cannot_be_had_ends_with_77_and_words(begin, mode):
+    portd = begin(mode)
     done = subprocess.run(portd.arguments(), cwd=ROOT, capture_output=True, text=True, timeout=30,
                           check=False)
     assert done.returncode == 77
-    assert "mode = 'native' cannot be had: " in done.stderr and "Traceback" not in done.stderr
+    assert f"mode = '{mode}' cannot be had: " in done.stderr and "Traceback" not in done.stderr
 
 
 def test_an_order_port_that_is_taken_ends_with_1_and_a_remedy(begin):
@@ -124,28 +109,116 @@ def test_an_order_port_that_is_taken_ends_with_1_and_a_remedy(begin):
     assert done.returncode == 1 and "order_port_base" in done.stderr
 
 
+@pytest.mark.parametrize("message", [
+    b"", b"[]", b"{", b'{"op": "mapped"}', b'{"op": "open"}', b'{"op": "open", "partition": 7}',
+    b'{"op": "open", "partition": -1}', b'{"op": "open", "partition": "0"}', b"\xff" * 60_000])
+def test_what_is_no_question_costs_the_connection_and_nothing_else(begin, message):
+    portd = begin("socket").start()
+    stranger = portd.connect()
+    stranger.send(message)
+    portd.until(lambda: portd._readable(stranger))
+    assert stranger.recv(10) == b""
+    connection, answer, fds = portd.ask()
+    assert answer["rung"] == "socket" and portd.bind(connection)["op"] == "bound"
+    close(fds)
+
+
+def test_another_user_gets_no_port(begin):
+    if os.geteuid():
+        pytest.skip("changing the user needs root")
+    portd = begin("socket", partitions=2)
+    for folder in (portd.table.runtime_dir, *portd.table.runtime_dir.parents):
+        os.chmod(folder, os.stat(folder).st_mode | 0o111)
+    portd.start()
+    outcomes = {}
+    for uid, partition in ((portd.table.partitions[0].matcher_uid, 0),
+                           (portd.table.partitions[0].matcher_uid, 1), (65534, 0)):
+        pid = os.fork()
+        if pid == 0:
+            os.setresuid(uid, uid, uid)
+            connection = portd.connect()
+            link.send(connection, {"op": "open", "partition": partition})
+            reply, _ = link.receive(connection)
+            os._exit(0 if reply.get("op") == "port" else 7)
+        outcomes[uid, partition] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert list(outcomes.values()) == [0, 7, 7]
+    assert portd.events()["open_refused"] == 2
+
+
 @needs_namespaces
 @needs_bpf
-def test_native_serves_one_matcher_after_the_other_and_detaches_at_the_end(begin):
+@pytest.mark.parametrize("mode", ["native", "generic"])
+@pytest.mark.parametrize("layout, count", [("own", 1), ("shared", 2), ("own", 3)])
+def test_matchers_come_and_go_and_nothing_is_left_at_the_end(begin, pair, mode, layout, count):
+    near, _ = pair
+    portd = begin(mode, "wm0", HERE, near, count, layout)
+    if (mode, layout, count) == ("generic", "own", 3):
+        done = subprocess.run(portd.arguments(), cwd=ROOT, capture_output=True, text=True,
+                              timeout=30, check=False)
+        assert done.returncode == 77 and 'layout = "shared"' in done.stderr
+        return
+    portd.start()
+    ifindex = near.ifindex("wm0")
+    with near.entered():
+        program = steer.attached_program(ifindex)
+    assert program > 0
+    for turn in range(3):                     # also a restarted matcher
+        pids = [hold(portd, p) for p in range(count)]
+        wanted = shared.OWN_QUEUE if layout == "own" else shared.SHARED_QUEUE
+        assert {int(row["layout"]) for row in portd.rows} == {wanted}
+        assert [int(row["queue"]) for row in portd.rows] == (
+            list(range(count)) if layout == "own" else [0] * count)
+        assert [int(row["pid"]) for row in portd.rows] == pids
+        assert {int(row["bound"]) for row in portd.rows} == {1}
+        for pid in pids:
+            end(pid)
+        portd.until(lambda turn=turn: portd.events().get("matcher_gone") == count * (turn + 1))
+        assert {int(row["bound"]) for row in portd.rows} == {0}
+    with near.entered():
+        assert steer.attached_program(ifindex) == program
+    assert portd.stop()[0] == 0 and portd.box.kept == {}
+    with near.entered():
+        assert steer.attached_program(ifindex) == 0
+
+
+@needs_namespaces
+@needs_bpf
+def test_own_queues_that_the_device_has_not_are_refused_with_a_remedy(begin):
     with Namespace() as near, Namespace() as far:
-        veth_pair(near, "wm0", "10.0.0.1", far, "wm1", "10.0.0.2")
-        portd = begin("native", "wm0", "10.0.0.1", near).start()
-        ifindex = near.ifindex("wm0")
+        veth_pair(near, "wm0", HERE, far, "wm1", THERE, 2)
+        portd = begin("native", "wm0", HERE, near, 3, "own")
+        done = subprocess.run(portd.arguments(), cwd=ROOT, capture_output=True, text=True,
+                              timeout=30, check=False)
+    assert done.returncode == 1 and "need 3 receive queues, wm0 has 2" in done.stderr
+
+
+@needs_namespaces
+@needs_bpf
+@pytest.mark.parametrize("layout", ["own", "shared"])
+def test_a_killed_portd_is_followed_by_one_that_takes_everything_over(begin, pair, layout):
+    near, _ = pair
+    portd = begin("native", "wm0", HERE, near, 2, layout).start()
+    ifindex = near.ifindex("wm0")
+    pids = [hold(portd, p) for p in range(2)]
+    generations = [int(row["generation"]) for row in portd.rows]
+    with near.entered():
+        program = steer.attached_program(ifindex)
+    for turn in range(3):
+        portd.kill()
         with near.entered():
-            program = steer.attached_program(ifindex)
-        assert program > 0
-        for _ in range(2):                    # the second is a restarted matcher
-            connection, answer, fds = portd.ask()
-            assert (answer["mode"], len(fds)) == ("native", 4)
-            geometry = umem.Geometry(*answer["geometry"])
-            port = umem.make_xsk_port(fds[3], umem.map_umem(fds[2]), geometry)
-            assert port is not None, "rings can be mapped before the socket is bound"
-            link.send(connection, {"op": "mapped"})
-            assert link.receive(connection)[0]["op"] == "bound"
-            connection.close()
-            close(fds)
-        with near.entered():
-            assert steer.attached_program(ifindex) == program
-        assert portd.stop()[0] == 0
-        with near.entered():
-            assert steer.attached_program(ifindex) == 0
+            assert steer.attached_program(ifindex) == program, "nothing detaches"
+        portd.start()
+        assert portd.events() == {"adopted": turn + 1}
+        assert [int(row["generation"]) for row in portd.rows] == generations
+        assert [int(row["pid"]) for row in portd.rows] == pids
+    portd.kill()
+    end(pids[0])                              # dies while nobody looks
+    portd.start()
+    portd.until(lambda: portd.events().get("matcher_gone") == 1)
+    assert [int(row["bound"]) for row in portd.rows] == [0, 1]
+    again = hold(portd, 0)
+    assert portd.stop()[0] == 0 and portd.box.kept == {}
+    for pid in (again, pids[1]):
+        end(pid)
+    with near.entered():
+        assert steer.attached_program(ifindex) == 0
