@@ -1,33 +1,24 @@
-"""Making and ending what a running appliance is made of: the runtime folder and child processes.
+"""What a running appliance is made of: its runtime folder, its day, the mailbox of its children.
 
 The runtime folder is held by a lock as long as the launcher lives; one left behind by a launcher
-that was killed is not locked, and is cleared before the next start. Children die with the launcher:
-each asks the kernel for SIGTERM at its parent's death (who changes its user must ask again).
+that was killed is not locked, and is cleared before the next start.
 """
 
-import ctypes
+import array
 import fcntl
 import os
 import re
 import shutil
-import signal
 import socket
 import stat
 import struct
-import subprocess
-import sys
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..host.cores import WAIT_VARIABLE
-
-PACKAGE_PARENT = Path(__file__).resolve().parents[2]
-_PR_SET_PDEATHSIG = 1
-INSTANCES_MAX = 36           # one base-36 character
+INSTANCES_MAX = 36 * 36      # two base-36 characters
 _CREDENTIALS = struct.Struct("iII")
+_RIGHTS_MAX = 16
 _OURS = re.compile(r"lock|p\d+|(portd|notify)\.sock|(status|channel)\.json(\.new)?|config\.json"
-                   r"|port_counters")
+                   r"|port(d)?_status")
 
 
 class LaunchError(Exception):
@@ -99,7 +90,8 @@ class RuntimeFolder:
 
 
 class DayFile:
-    """Which instance comes next today: `<runtime_dir>.day`, which outlives the runtime folder.
+    """Which instance of each partition comes next today: `<runtime_dir>.day`, which outlives the
+    runtime folder.
 
     A stream's name ends in its instance, so no name and number ever carry two contents on one day,
     also when the appliance is started again. It does not outlive a restart of the machine.
@@ -107,130 +99,85 @@ class DayFile:
 
     def __init__(self, topology, day: str):
         self.path, self.day = Path(f"{topology.runtime_dir}.day"), day
+        self.count = len(topology.partitions)
 
-    def take(self) -> int:
-        """The next instance, counted up in the file. LaunchError when today has no more names."""
-        try:
-            day, number = self.path.read_text().split()
-            instance = int(number) if day == self.day else 0
-        except (OSError, ValueError):
-            instance = 0
+    def take(self, partition: int) -> int:
+        """The partition's next instance, counted up in the file.
+
+        LaunchError when today has no more names.
+        """
+        numbers = self._read()
+        instance = numbers[partition]
         if instance >= INSTANCES_MAX:
-            raise LaunchError(f"{instance} instances were started today: no session names are "
-                              f"left; remove {self.path} if nobody remembers their streams")
+            raise LaunchError(f"{instance} instances of partition {partition} were started today: "
+                              f"no session names are left; remove {self.path} if nobody remembers "
+                              "their streams")
+        numbers[partition] = instance + 1
         fresh = Path(f"{self.path}.new")
-        fresh.write_text(f"{self.day} {instance + 1}\n")
+        fresh.write_text(f"{self.day} {' '.join(map(str, numbers))}\n")
         fresh.replace(self.path)
         return instance
 
+    def _read(self) -> list[int]:
+        """Every partition's next instance; of more partitions than before, from 0 on."""
+        try:
+            day, *words = self.path.read_text().split()
+            numbers = [int(word) for word in words] if day == self.day else []
+        except (OSError, ValueError):
+            numbers = []
+        return (numbers + [0] * self.count)[:max(self.count, len(numbers))]
+
 
 class Mailbox:
-    """The socket that children send their READY=1 and STATUS= lines to."""
+    """The socket that children send their READY=1 and STATUS= lines to.
+
+    It also keeps descriptors for them (FDSTORE=1, FDNAME=; FDSTOREREMOVE=1), as systemd does:
+    `kept` has them by name.
+    """
 
     def __init__(self, path: str):
+        self.kept: dict[str, int] = {}
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.sock.bind(path)
         os.chmod(path, 0o666)       # children have users of their own; who writes is checked by pid
 
-    def read(self) -> list[tuple[int, dict[str, str]]]:
-        """(sender's pid, its lines as a dict) of every message that waits."""
+    def read(self, keeper_pid: int = 0) -> list[tuple[int, dict[str, str]]]:
+        """(sender's pid, its lines as a dict) of every message that waits.
+
+        Descriptors are kept for process `keeper_pid` alone; other ones are closed.
+        """
         messages = []
         while True:
             try:
-                data, ancillary, _, _ = self.sock.recvmsg(
-                    4096, socket.CMSG_SPACE(_CREDENTIALS.size))
+                data, ancillary, _, _ = self.sock.recvmsg(4096, socket.CMSG_SPACE(
+                    _CREDENTIALS.size) + socket.CMSG_SPACE(_RIGHTS_MAX * 4))
             except BlockingIOError:
                 return messages
-            pid = 0
+            pid, fds = 0, array.array("i")
             for level, kind, content in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
                     pid = _CREDENTIALS.unpack(content[:_CREDENTIALS.size])[0]
-            lines = data.decode("utf-8", "replace").splitlines()
-            messages.append((pid, dict(line.partition("=")[::2] for line in lines if "=" in line)))
+                elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    fds.frombytes(content[:len(content) - len(content) % fds.itemsize])
+            words = data.decode("utf-8", "replace").splitlines()
+            lines = dict(line.partition("=")[::2] for line in words if "=" in line)
+            self._keep(lines, list(fds), pid == keeper_pid)
+            messages.append((pid, lines))
+
+    def _keep(self, lines, fds, allowed):
+        name = lines.get("FDNAME", "")
+        if allowed and name and ("FDSTORE" in lines or "FDSTOREREMOVE" in lines):
+            if name in self.kept:
+                os.close(self.kept.pop(name))
+            if "FDSTORE" in lines and fds:
+                self.kept[name] = fds.pop(0)
+        for fd in fds:
+            os.close(fd)
 
     def close(self):
-        """No more messages."""
+        """No more messages; what was kept is closed."""
+        for fd in self.kept.values():
+            os.close(fd)
+        self.kept.clear()
         self.sock.close()
-
-
-@dataclass
-class Child:
-    """One child process; times are of the monotonic clock in seconds, 0.0 not yet."""
-
-    name: str
-    process: subprocess.Popen
-    cpus: tuple[int, ...]
-    started_s: float
-    ready_s: float = 0.0
-    status: str = ""
-    spoken: dict = field(default_factory=dict)
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self.process.pid
-
-    def ended(self) -> bool:
-        """Whether it is gone (and reaped)."""
-        return self.process.poll() is not None
-
-    def how(self) -> str:
-        """How it ended, in words."""
-        code = self.process.poll()
-        if code is None:
-            return "still running"
-        if code >= 0:
-            return f"exit code {code}"
-        try:
-            return f"killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"killed by signal {-code}"
-
-    def signal(self, number) -> None:
-        """Sends a signal; nothing when it is gone."""
-        if not self.ended():
-            self.process.send_signal(number)
-
-    def wait(self, patience_s: float) -> bool:
-        """True when it ended within that time."""
-        try:
-            self.process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-
-def _prepare(cpus):
-    """What a child does between fork and exec."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
-
-    def before_exec():
-        os.sched_setaffinity(0, cpus)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return before_exec
-
-
-def start(name: str, arguments: list[str], cpus: tuple[int, ...], wait: str,
-          notify_socket: str) -> Child:
-    """Starts `python ARGUMENTS` as a child on these CPUs, in a process group of its own."""
-    environment = os.environ | {"NOTIFY_SOCKET": notify_socket, WAIT_VARIABLE: wait,
-                                "PYTHONPATH": str(PACKAGE_PARENT), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-P", *arguments], env=environment, stdin=subprocess.DEVNULL,
-        process_group=0, preexec_fn=_prepare(cpus), close_fds=True)
-    return Child(name, process, tuple(cpus), time.monotonic())
-
-
-def end(child: Child | None, patience_s: float) -> None:
-    """SIGTERM, then SIGKILL when it has not gone within that time."""
-    if child is None or child.ended():
-        return
-    child.signal(signal.SIGTERM)
-    if not child.wait(patience_s):
-        child.signal(signal.SIGKILL)
-        child.wait(5.0)

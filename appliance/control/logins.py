@@ -5,22 +5,27 @@ token with the accounts, and answers LINK_LOGIN or LINK_REFUSE; the matcher does
 talks to the participant (wire-spec 6). Refusals: `A` not authorised (name, password, source
 address), `S` the session cannot be had (token used before today or malformed, another session
 asked for, a number that is none). A datagram that is no login gets no answer.
+
+Where the file has a hash instead of a password the check takes some 50 ms in another thread: the
+datagram is "checking" and `ready` has its answer later; "busy" ones find too many checks before
+them and get none. Participants repeat their logins anyway.
 """
 
-import hmac
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..layout import shared
 from ..topology import ip_number, ip_text
+from .secrets import Checker
 
 HEADER_SZ, LOGIN_SZ = 20, 47
 NOT_AUTHORISED, NOT_AVAILABLE = ord("A"), ord("S")
 _ALPHANUMERIC = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _NUMBER_MAX = (1 << 63) - 1
 OUTCOMES = ("bound", "repeated", "not_a_login", "name_or_password", "source", "token_malformed",
-            "token_reused", "other_session", "bad_number")
+            "token_reused", "other_session", "bad_number", "checking", "busy")
 
 
 @dataclass(frozen=True)
@@ -62,17 +67,20 @@ class Desk:
     """Logins of one instance of one partition.
 
     sessions: SESSION[accounts], read-only. used: token -> account index of the whole day; it is
-    handed on to the next instance's desk. tally counts how each datagram ended.
+    handed on to the next instance's desk. checker: of all partitions; without one the desk makes
+    its own. tally counts how each datagram was taken: one that waits for its password's check is
+    "checking" and then counted once more, with its end.
     """
 
-    def __init__(self, partition, day, sessions, used, silence_ns):
+    def __init__(self, partition, day, sessions, used, silence_ns, checker=None):
         self.partition, self.sessions, self.used = partition, sessions, used
         self.silence_ns = silence_ns
         self.names = [partition.order_session(day, i).encode()
                       for i in range(len(partition.accounts))]
         self.by_name = {account.name.lower().encode(): i
                         for i, account in enumerate(partition.accounts)}
-        self.passwords = [a.password.lower().encode().ljust(10) for a in partition.accounts]
+        self.checker = checker or Checker(partition.accounts)
+        self.pending: dict[Request, tuple[dict, Future]] = {}
         self.sources = [frozenset(ip_number(ip) for ip in a.sources) for a in partition.accounts]
         self.bound: dict[int, Bound] = {}
         self.told: dict[int, int] = {}
@@ -82,10 +90,37 @@ class Desk:
         """(outcome, fields of the LINK record to push or None) for one LINK_CONTROL record."""
         request = parse(record)
         if request is None:
-            self.tally["not_a_login"] += 1
-            return "not_a_login", None
-        outcome, account = self._judge(request)
+            return self._tallied("not_a_login"), None
+        if request in self.pending:
+            return self._tallied("checking"), None
+        account = self.by_name.get(request.name.lower(), -1)
+        right = self.checker.check(account, request.password, request.ip)
+        if right is None:
+            return self._tallied("busy"), None
+        if isinstance(right, Future):
+            self.pending[request] = record, right
+            return self._tallied("checking"), None
+        return self._reply(record, request, account, right)
+
+    def ready(self) -> list[tuple[dict, str, dict | None]]:
+        """(record, outcome, fields) of every login whose check has finished since, oldest first."""
+        done = [request for request, (_, future) in self.pending.items() if future.done()]
+        found = []
+        for request in done:
+            record, future = self.pending.pop(request)
+            if future.cancelled() or future.exception() is not None:
+                found.append((record, self._tallied("busy"), None))
+                continue
+            account = self.by_name.get(request.name.lower(), -1)
+            found.append((record, *self._reply(record, request, account, future.result())))
+        return found
+
+    def _tallied(self, outcome):
         self.tally[outcome] += 1
+        return outcome
+
+    def _reply(self, record, request, account, right):
+        outcome = self._tallied(self._judge(request, account) if right else "name_or_password")
         reply = {"ip": request.ip, "udp_port": request.udp_port, "mac": record["mac"],
                  "token": request.token}
         if outcome in ("bound", "repeated"):
@@ -96,21 +131,17 @@ class Desk:
         return outcome, reply | {"kind": shared.LINK_REFUSE,
                                  "reason": NOT_AUTHORISED if wrong_person else NOT_AVAILABLE}
 
-    def _judge(self, request):
-        account = self.by_name.get(request.name.lower(), -1)
-        known = self.passwords[account] if account >= 0 else b"\0" * 10
-        same = hmac.compare_digest(known, request.password.lower().ljust(10))
-        if account < 0 or not same:
-            return "name_or_password", account
+    def _judge(self, request, account):
+        """How a login with the right password ends."""
         if request.ip not in self.sources[account]:
-            return "source", account
+            return "source"
         if len(request.token) != 10 or not _ALPHANUMERIC.issuperset(request.token):
-            return "token_malformed", account
+            return "token_malformed"
         if request.session not in (b"", self.names[account]):
-            return "other_session", account
+            return "other_session"
         if not (request.number.isdigit() and request.number.isascii()):
-            return "bad_number", account
-        return self._token(request, account), account
+            return "bad_number"
+        return self._token(request, account)
 
     def _token(self, request, account):
         """A token is good once a day; only the login that it made may repeat it, while it lives."""

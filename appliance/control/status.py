@@ -11,8 +11,6 @@ from ..layout import shared
 from ..shm import steer
 from ..shm.umem import XSK_STATISTICS
 
-XSK_PLACE = 32                 # where AF_XDP statistics begin in the port_counters block
-MODES = {0: "none yet", 1: "native", 2: "socket", 3: "null"}
 STATES = {0: "importing", shared.BOOTING: "booting", shared.WARMING: "warming",
           shared.READY: "ready", shared.ENDING: "ending", shared.ENDED: "ended",
           shared.FAILED: "failed"}
@@ -41,9 +39,11 @@ def partition_row(part, matcher_status, sessions, counters, tally) -> dict:
     return {
         "partition": part.idx, "instance": part.instance,
         "state": STATES.get(int(now["state"]), str(int(now["state"]))),
-        "mode": MODES.get(int(now["mode"]), str(int(now["mode"]))),
+        "mode": shared.RUNGS.get(int(now["rung"]), str(int(now["rung"]))),
+        "layout": shared.LAYOUTS.get(int(now["layout"]), str(int(now["layout"]))),
+        "generation": int(now["generation"]), "reopens": int(now["reopens"]),
         "zero_copy": bool(now["zero_copy"]), "cpu": int(now["cpu"]),
-        "wait": {1: "spin", 2: "yield"}.get(int(now["wait"]), "none yet"),
+        "wait": {1: "spin", 2: "yield", 3: "block"}.get(int(now["wait"]), "none yet"),
         "warm_ms": int(now["warm_ms"]), "kernels_cached": bool(now["cached"]),
         "order_port": part.order_port, "group_a": part.group_a, "group_b": part.group_b,
         "feed_port": part.feed_port, "rerequest_port": part.rerequest_port,
@@ -55,10 +55,25 @@ def partition_row(part, matcher_status, sessions, counters, tally) -> dict:
     }
 
 
-def port_row(port_counters) -> dict:
-    """Frames by reason of the XDP program, and the kernel's statistics of the AF_XDP socket."""
-    return {name: int(port_counters[place]) for place, name in (
-        *enumerate(steer.REASONS), *enumerate(XSK_STATISTICS, XSK_PLACE))}
+def port_row(portd_status) -> dict:
+    """The port side of the machine: rung, layout, events, frames by reason, recycler."""
+    row = portd_status[0]
+    return {"rung": shared.RUNGS.get(int(row["rung"]), "?"),
+            "layout": shared.LAYOUTS.get(int(row["layout"]), "?"), "link": bool(row["link"]),
+            "starts": int(row["starts"]),
+            **{name: int(row[name]) for name in ("recycled", "completed", "fill_level")},
+            "events": {name: int(row["events"][i]) for name, i in shared.PORT_EVENT_INDEX.items()},
+            "reasons": reasons(portd_status)}
+
+
+def reasons(portd_status) -> dict:
+    """Frames by reason of the XDP program."""
+    return {name: int(portd_status[0]["reasons"][i]) for i, name in enumerate(steer.REASONS)}
+
+
+def socket_row(port_status) -> dict:
+    """The kernel's statistics of a partition's AF_XDP sockets so far; port_status: its row."""
+    return {name: int(port_status["statistics"][i]) for i, name in enumerate(XSK_STATISTICS)}
 
 
 def text(content: dict) -> str:
@@ -69,7 +84,8 @@ def text(content: dict) -> str:
         counters = row["counters"]
         lines += [
             f"partition {row['partition']}: {row['state']}, mode {row['mode']}"
-            f"{' zero copy' if row['zero_copy'] else ''}, wait {row['wait']} on CPU {row['cpu']}, "
+            f"{', ' + row['layout'] if row['layout'] != 'none' else ''}, "
+            f"wait {row['wait']} on CPU {row['cpu']}, "
             f"instance {row['instance']}, warmed up in {row['warm_ms']} ms "
             f"({'cached' if row['kernels_cached'] else 'compiled'})",
             f"  orders to {content['ip']}:{row['order_port']}, feed {row['group_a']} and "

@@ -1,14 +1,17 @@
 """`wirematch run`: starts the processes, judges logins, watches, restarts, stops.
 
-    start    runtime folder, regions, channel file; portd; matcher (its kernels take the time);
-             recovery; one line says ready
-    watch    every 10 ms: signals, ended children, logins; every 100 ms silence and heartbeats;
-             every second counters that deserve an alarm, and status.json
+    start    runtime folder; the fork server warms up while regions are made; portd; matchers side
+             by side; recoveries; one line says ready
+    watch    every 10 ms: signals, ended children, logins, portd's events; every 50 ms heartbeats
+             and silence; every second counters that deserve an alarm, and status.json
     restart  a matcher that died or hung loses its book (no journal yet): its instance ends, a new
-             one begins with new regions and new session names, participants log in again.
-             portd's death ends the matcher's instance too; recovery is simply started again
-    stop     end of day (end-of-session packets leave), matcher, recovery, portd, runtime folder;
-             a second signal skips the waiting
+             one begins with new regions and new session names, its participants log in again;
+             other partitions do not notice. portd, recovery and the fork server are started again
+             and nobody loses anything
+    day      the market opens and closes by the clock (trading_day); after a closed day every
+             partition begins anew at midnight
+    stop     end of day (end-of-session packets leave), matchers, recoveries, portd, fork server,
+             runtime folder; a second signal skips the waiting
 
 Everything here is one thread; nothing here is on a packet's way.
 """
@@ -21,14 +24,15 @@ from .. import topology as topo
 from ..config.load import freeze, warnings
 from ..host import cores
 from ..shm import region
-from . import launch, status
+from . import children, launch, status
 from .alarms import Alarms, log
 from .partition import PartitionDesk
+from .portside import PortSide
+from .secrets import Checker
+from .trading_day import TradingDay
 
-TICK_S, LIVENESS_S, STATUS_S = 0.010, 0.100, 1.0
-PORTD_PATIENCE_S = 15.0      # until its socket must be there
+TICK_S, LIVENESS_S, STATUS_S = 0.010, 0.050, 1.0
 BOOT_PATIENCE_S = 900.0      # until READY: a cold compilation on a busy machine takes minutes
-HANG_S = 5.0                 # a matcher looks at its control word every 50 ms
 END_PATIENCE_S, STOP_PATIENCE_S = 5.0, 5.0
 BOOT_FAILURES_MAX = 3        # in a row; one is enough at the first start
 RECOVERY_PAUSE_S = 5.0       # between two starts of a recovery that cannot work
@@ -37,22 +41,22 @@ OK, FAILURE, CANNOT_RUN = 0, 1, 77
 
 
 class Appliance:
-    """A running appliance of one partition. `run` does everything and gives the exit code."""
+    """A running appliance. `run` does everything and gives the exit code."""
 
     def __init__(self, config):
         self.config, self.topology = config, topo.build(config)
-        self.alarms, self.signals = Alarms(), 0
-        self.state, self.code = "starting", OK
-        self.portd = self.mailbox = self.folder = self.desk = self.cores = None
-        self.midnight = topo.midnight_ns(config.day.time_zone, time.time_ns())
-        self.day = topo.day_of_year(config.day.time_zone, self.midnight)
-        self.date = f"{self.midnight // 1_000_000_000}-{self.day:03d}"
-        self.boot_failures, self.status_due, self.liveness_due = 0, 0.0, 0.0
+        self.alarms, self.signals, self.state, self.code = Alarms(), 0, "starting", OK
+        self.mailbox = self.folder = self.cores = self.forkserver = self.port = None
+        self.desks = []
+        self.today = TradingDay(config, time.time_ns())
+        self.checker = Checker(config.accounts)
+        self.status_due = self.liveness_due = 0.0
 
     def run(self) -> int:
         """Runs until a signal or a failure that a restart does not cure. 0, 1 or 77."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, lambda *_: log("SIGHUP: there is nothing to reload yet", 4))
         try:
             self._start()
             while not self.signals and self.state != "failed":
@@ -61,7 +65,8 @@ class Appliance:
         except (launch.LaunchError, region.RegionError, cores.CoreError) as error:
             if not self.signals:
                 log(f"{error}", 3)
-                self.code = self.code or FAILURE
+                refused = self.port is not None and self.port.cannot_run
+                self.code = self.code or (CANNOT_RUN if refused else FAILURE)
         finally:
             self._stop()
         return self.code
@@ -79,120 +84,165 @@ class Appliance:
         self.folder = launch.RuntimeFolder(self.topology)
         if self.folder.was_left_behind:
             log(f"cleared {self.folder.path}: left behind by a launcher that was killed", 4)
-        self.day_file = launch.DayFile(self.topology, self.date)
-        self.topology = topo.build(self.config, self.day_file.take())
+        self.day_file = launch.DayFile(self.topology, self.today.date)
+        self.topology = topo.build(self.config, [
+            self.day_file.take(part.idx) for part in self.topology.partitions])
         self.mailbox = launch.Mailbox(self.topology.notify_socket)
         freeze(self.config, self.topology.config_file)
         for block in self.topology.blocks.values():
             region.create(block)
-        self.port_counters = region.attach(self.topology.blocks["port_counters"])
-        self._start_portd()
-        self.desk = PartitionDesk(self.topology, 0, self.midnight, self.day, self.alarms)
-        self._start_instance()
-
-    def _start_portd(self):
-        if os.path.exists(self.topology.portd_socket):
-            os.unlink(self.topology.portd_socket)         # of a portd that was killed
-        arguments = ["-m", "appliance.stages.portd", "--config", str(self.topology.config_file)]
-        self.portd = launch.start("portd", arguments, self.cores.rest, cores.YIELD,
-                                  self.topology.notify_socket)
-        deadline = time.monotonic() + PORTD_PATIENCE_S
-        while not os.path.exists(self.topology.portd_socket):
-            if self.portd.ended():
-                self.code = CANNOT_RUN if self.portd.process.poll() == CANNOT_RUN else FAILURE
-                raise launch.LaunchError(f"portd did not start ({self.portd.how()}): see its words "
-                                         "above")
-            if time.monotonic() > deadline or self.signals:
-                raise launch.LaunchError(f"portd offered no socket within {PORTD_PATIENCE_S:.0f} s")
-            time.sleep(TICK_S)
-        self.portd.ready_s = time.monotonic()
-
-    def _start_instance(self):
-        self.desk.create()
+        self.forkserver = children.ForkServer(self.cores.rest, self.topology.notify_socket)
+        self.port = PortSide(self.topology, self.forkserver, self.mailbox, self.cores, self.alarms)
+        self.forkserver.wait_ready(lambda: self.signals > 0)
+        self.port.start()
+        self.port.wait_ready(lambda: self.signals > 0)
+        for part in self.topology.partitions:
+            desk = PartitionDesk(self.topology, part.idx, self.today.midnight, self.today.day,
+                                 self.alarms, self.checker)
+            desk.create(self.today.opens_later)
+            self.desks.append(desk)
         self._write_channel()
-        self.desk.start(str(self.topology.config_file), self.cores, self.topology.notify_socket)
+        for desk in self.desks:
+            desk.start(self.forkserver, str(self.topology.config_file), self.cores)
         self._write_status()
 
     def _write_channel(self):
-        part = self.desk.part
-        table = topo.build(self.config, part.instance)
-        status.write(self.topology.channel_file, topo.channel(table, self.day))
+        table = topo.build(self.config, [desk.part.instance for desk in self.desks])
+        status.write(self.topology.channel_file, topo.channel(table, self.today.day))
 
     # -- watch ------------------------------------------------------------------------------------
 
     def _tick(self):
         now = time.monotonic()
-        for pid, lines in self.mailbox.read():
+        for pid, lines in self.mailbox.read(self.port.child.pid):
             for child in self._children():
                 if child.pid == pid:
                     child.status = lines.get("STATUS", child.status)
                     if "READY" in lines and not child.ready_s:
                         child.ready_s = now
-        self.desk.serve_logins()
-        self._watch_children(now)
+        portd = self.port.child
+        if not self.port.look(now):
+            self._fail(FAILURE, "portd dies again and again: see its words above")
+        if self.port.child is not portd:
+            self._write_status()
+        self._watch_forkserver()
+        for desk in self.desks:
+            if not desk.is_down:
+                desk.serve_logins()
+                self._watch_desk(desk, now)
+        self._follow_day()
         if now >= self.liveness_due:
             self.liveness_due = now + LIVENESS_S
-            self.desk.end_silent()
-            self._watch_matcher(now)
+            for desk in self.desks:
+                if not desk.is_down:
+                    desk.end_silent()
+                    self._watch_matcher(desk, now)
         if now >= self.status_due:
-            self.desk.watch_counters()
+            for desk in self.desks:
+                desk.watch_counters()
             self._write_status()
 
     def _children(self):
-        desk = self.desk
-        return [c for c in (self.portd, desk and desk.matcher, desk and desk.recovery) if c]
+        children_of = [self.port and self.port.child, self.forkserver and self.forkserver.child]
+        for desk in self.desks:
+            children_of += [desk.matcher, desk.recovery]
+        return [child for child in children_of if child]
 
-    def _watch_children(self, now):
-        desk = self.desk
-        if self.portd.ended():
-            self.alarms.sound("portd-died", f"portd is gone ({self.portd.how()}); orders cannot "
-                              "arrive; starting it and a new instance of the matcher")
-            desk.kill()
-            self._start_portd()
-            self._next_instance()
-        elif desk.matcher.ended():
-            self._matcher_died()
+    def _watch_forkserver(self):
+        if self.forkserver.ended():
+            self.alarms.sound("forkserver-died", f"the fork server is gone ("
+                              f"{self.forkserver.child.how()}); starting it again; nobody else "
+                              "notices")
+            self.forkserver.start()
+        self.forkserver.look()
+
+    def _watch_desk(self, desk, now):
+        if desk.matcher.ended():
+            self._matcher_died(desk)
         elif desk.recovery.ended() and now - desk.recovery.started_s > RECOVERY_PAUSE_S:
             self.alarms.sound("recovery-died", f"recovery@{desk.part.idx} is gone "
                               f"({desk.recovery.how()}); starting it again")
             desk.start_recovery()
 
-    def _matcher_died(self):
-        desk = self.desk
-        booted = desk.was_ready
-        how = desk.matcher.how()
-        self.boot_failures = 0 if booted else self.boot_failures + 1
-        if desk.matcher.process.poll() == CANNOT_RUN:
-            self._fail(CANNOT_RUN, f"matcher@{desk.part.idx} cannot run here")
-        elif self.boot_failures >= (BOOT_FAILURES_MAX if desk.ever_ready else 1):
-            self._fail(FAILURE, f"matcher@{desk.part.idx} does not start ({how}): see its words "
-                       "above")
+    def _matcher_died(self, desk):
+        name, how = f"matcher@{desk.idx}", desk.matcher.how()
+        poisoned, command = desk.bury()
+        desk.boot_failures += not desk.was_ready
+        if desk.matcher.code == CANNOT_RUN:
+            self._fail(CANNOT_RUN, f"{name} cannot run here")
+        elif desk.boot_failures >= (BOOT_FAILURES_MAX if desk.ever_ready else 1):
+            self._take_down(desk, "matcher-boot", f"{name} does not start ({how}): see its words "
+                            "above")
+        elif poisoned:
+            self._take_down(desk, "matcher-poisoned", f"{name} crashed {desk.crashes.count} times "
+                            f"in the same way ({how}) after {command}; it is not started again; "
+                            "find out what that command does, then start the appliance anew")
         else:
-            self.alarms.sound("matcher-died", f"matcher@{desk.part.idx} is gone ({how}); its book "
+            self.alarms.sound("matcher-died", f"{name} is gone ({how}) after {command}; its book "
                               "is lost; a new instance begins and participants must log in again")
             desk.kill()
-            self._next_instance()
+            desk.next_instance(self.day_file.take(desk.idx))
+            desk.create(self.today.opens_later)
+            self._write_channel()
+            desk.start(self.forkserver, str(self.topology.config_file), self.cores)
+            self._write_status()
 
-    def _next_instance(self):
-        self.desk.next_instance(self.day_file.take())
-        self._start_instance()
+    def _take_down(self, desk, kind, text):
+        """The partition stays down; the others trade on. Without any other one it is the end."""
+        self.alarms.sound(kind, text)
+        desk.kill()
+        desk.is_down = True
+        if all(each.is_down for each in self.desks):
+            self._fail(FAILURE, "no partition is left")
+        self._write_status()
 
-    def _watch_matcher(self, now):
-        desk = self.desk
+    def _watch_matcher(self, desk, now):
         if desk.note_ready(now):
             took = now - desk.matcher.started_s
-            log(f"ready after {took:.2f} s: {desk.describe()}; {self.cores.text()}")
-            self.state = "running"
+            log(f"ready after {took:.2f} s: {desk.describe()}")
+            if all(each.was_ready or each.is_down for each in self.desks):
+                if self.state == "starting":
+                    log(f"running: {len(self.desks)} partition(s); {self.cores.text()}; the market "
+                        f"is {self.today.phase}")
+                    self.state = "running"
             self._write_status()
         elif not desk.was_ready and now - desk.matcher.started_s > BOOT_PATIENCE_S:
-            self.alarms.sound("matcher-boot", f"matcher@{desk.part.idx} was not ready within "
+            self.alarms.sound("matcher-boot", f"matcher@{desk.idx} was not ready within "
                               f"{BOOT_PATIENCE_S:.0f} s; ending it")
             desk.matcher.signal(signal.SIGKILL)
-        silent_s = desk.silent_s()
-        if desk.was_ready and silent_s > HANG_S:
-            self.alarms.sound("matcher-hung", f"matcher@{desk.part.idx} has not looked at its "
-                              f"control word for {silent_s:.1f} s; ending it")
+        if desk.watch_heartbeat():
+            self.alarms.sound("matcher-hung", f"matcher@{desk.idx} has not looked at its control "
+                              f"word for {desk.silent_s():.1f} s; ending it")
             desk.matcher.signal(signal.SIGKILL)
+
+    # -- days -------------------------------------------------------------------------------------
+
+    def _follow_day(self):
+        if self.today.look(time.time_ns(), self.desks):
+            self._next_day()
+        elif self.state == "running" and self.today.is_over(self.desks):
+            self.state = "closed"
+            log("closed: every order is cancelled and every session ended; the next day begins at "
+                "midnight")
+            self._write_status()
+
+    def _next_day(self):
+        """Midnight after a closed day: new instances under the names of the new day."""
+        self.state, up = "starting", [desk for desk in self.desks if not desk.is_down]
+        for desk in up:
+            desk.order_stop()
+        self._patience(STOP_PATIENCE_S, lambda: all([desk.matcher.ended() for desk in up]))
+        self.today.begin(time.time_ns())
+        self.day_file = launch.DayFile(self.topology, self.today.date)
+        log(f"day {self.today.day:03d} begins")
+        for desk in up:
+            desk.kill()
+            desk.next_day(self.today.midnight, self.today.day, self.day_file.take(desk.idx))
+            desk.create(self.today.opens_later)
+        self._write_channel()
+        for desk in up:
+            desk.start(self.forkserver, str(self.topology.config_file), self.cores)
+        self._write_status()
 
     def _fail(self, code, text):
         self.alarms.sound("failed", text)
@@ -204,14 +254,17 @@ class Appliance:
 
     def content(self) -> dict:
         """What status.json holds."""
+        interface = self.config.interface
         return {
             "name": self.config.name, "state": self.state, "pid": os.getpid(),
             "config": self.config.path, "config_digest": self.config.digest,
-            "interface": self.config.interface.name, "ip": self.config.interface.ip,
-            "mode_wanted": self.config.interface.mode, "day": self.day,
-            "midnight_ns": self.midnight, "cores": self.cores.text(), "wait": self.cores.wait,
-            "partitions": [self.desk.row()] if self.desk else [],
-            "steering": status.port_row(self.port_counters),
+            "interface": interface.name, "ip": interface.ip, "mode_wanted": interface.mode,
+            "day": self.today.day, "midnight_ns": self.today.midnight, "cores": self.cores.text(),
+            "wait": self.cores.wait, "market": self.today.row(time.time_ns()),
+            "partitions": [desk.row() | {"xsk": status.socket_row(self.port.rows[desk.idx])}
+                           for desk in self.desks],
+            "port": status.port_row(self.port.status),
+            "steering": status.reasons(self.port.status),
             "processes": [{"name": child.name, "pid": child.pid, "cpus": list(child.cpus),
                            "state": child.how(), "status": child.status,
                            "ready_s": round(max(0.0, child.ready_s - child.started_s), 3)}
@@ -226,32 +279,51 @@ class Appliance:
         if self.folder is None:
             return
         try:
-            if self.desk and self.desk.matcher:
-                if self.desk.was_ready and not self.desk.matcher.ended():
-                    self._write_status()
-                    self.desk.end_day()
-                    self._patience(END_PATIENCE_S, self.desk.has_ended)
-                    self.desk.order_stop()
-                    self._patience(STOP_PATIENCE_S, self.desk.matcher.ended)
-                hurry = self.signals >= HURRY
-                launch.end(self.desk.matcher, 0.0 if hurry else 2.0)
-                launch.end(self.desk.recovery, 0.0 if hurry else 2.0)
-            launch.end(self.portd, 5.0)
+            trading = [desk for desk in self.desks if desk.is_trading()]
+            if trading:
+                self._write_status()
+                for desk in trading:
+                    desk.end_day()
+                self._patience(END_PATIENCE_S, lambda: all([d.has_ended() for d in trading]))
+                for desk in trading:
+                    desk.order_stop()
+                self._patience(STOP_PATIENCE_S, lambda: all([d.matcher.ended() for d in trading]))
+            patience_s = 0.0 if self.signals >= HURRY else 2.0
+            for desk in self.desks:
+                children.end(desk.matcher, patience_s)
+                children.end(desk.recovery, patience_s)
+            if self.port is not None:
+                self._end_portd()
+            if self.forkserver is not None:
+                self.forkserver.stop()
         finally:
             self._remove()
         log("stopped" if self.code == OK else f"stopped, exit code {self.code}")
 
+    def _end_portd(self):
+        """It takes its descriptors back one by one: the mailbox has to be read meanwhile."""
+        child, deadline = self.port.child, time.monotonic() + 5.0
+        if child is None:
+            return
+        child.signal(signal.SIGTERM)
+        while not child.wait(0.01) and time.monotonic() < deadline:
+            self.mailbox.read(child.pid)
+        children.end(child, 0.0)
+
     def _patience(self, seconds, finished):
         deadline = time.monotonic() + seconds
         while not finished() and time.monotonic() < deadline and self.signals < HURRY:
-            self.desk.serve_logins()
+            for desk in self.desks:
+                if not desk.is_down:
+                    desk.serve_logins()
             time.sleep(TICK_S)
 
     def _remove(self):
-        if self.desk:
-            self.desk.forget()
+        for desk in self.desks:
+            desk.forget()
         if self.mailbox:
             self.mailbox.close()
+        self.checker.close()
         self.folder.remove()
 
 

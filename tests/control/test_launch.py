@@ -1,11 +1,10 @@
-"""Runtime folder, child processes, notification socket, alarms: the launcher's tools, for real."""
+"""Runtime folder, day file, mailbox, alarms, status: the launcher's tools, for real."""
 
+import array
+import dataclasses
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
+import socket
 from pathlib import Path
 
 import msgspec
@@ -71,46 +70,54 @@ def box(tmp_path):
     made.close()
 
 
-def wait_for(condition, patience_s=20.0):
-    deadline = time.monotonic() + patience_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "nothing came"
-        time.sleep(0.01)
-    return found
+def tell(box, text, fds=()):
+    """A datagram to the mailbox, from this process."""
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendmsg([text.encode()], rights, 0, box.sock.getsockname())
 
 
-def child(box, code, cpus=None, wait="yield"):
-    cpus = tuple(os.sched_getaffinity(0)) if cpus is None else cpus
-    return launch.start("child", ["-c", code], cpus, wait, box.sock.getsockname())
+def test_the_mailbox_knows_who_writes(box):
+    tell(box, "READY=1\nSTATUS=well")
+    assert box.read() == [(os.getpid(), {"READY": "1", "STATUS": "well"})]
 
 
-def test_child_says_ready_with_its_cores_and_wait_policy(box):
-    cpu = max(os.sched_getaffinity(0))
-    made = child(box, "from appliance import notify; from appliance.host import cores\n"
-                 "notify.ready('%d %s' % cores.granted())", (cpu,), "spin")
-    pid, lines = wait_for(box.read)[0]
-    assert (pid, lines) == (made.pid, {"READY": "1", "STATUS": f"{cpu} spin"})
-    assert made.wait(20) and made.how() == "exit code 0"
+def test_the_mailbox_keeps_descriptors_by_name_for_one_process_alone(box):
+    reader, writer = os.pipe()
+    tell(box, "FDSTORE=1\nFDNAME=pipe", [writer])
+    box.read(keeper_pid=os.getpid() + 1)
+    assert box.kept == {}
+    tell(box, "FDSTORE=1\nFDNAME=pipe", [writer])
+    tell(box, "FDSTORE=1\nFDNAME=pipe", [writer])
+    box.read(keeper_pid=os.getpid())
+    os.close(writer)
+    assert list(box.kept) == ["pipe"]
+    os.write(box.kept["pipe"], b"kept")
+    assert os.read(reader, 10) == b"kept"
+    tell(box, "FDSTOREREMOVE=1\nFDNAME=pipe")
+    box.read(keeper_pid=os.getpid())
+    assert box.kept == {} and os.read(reader, 10) == b"", "nobody else holds the writing end"
+    os.close(reader)
 
 
-def test_child_that_ignores_sigterm_is_killed(box):
-    made = child(box, "import signal, time; signal.signal(15, signal.SIG_IGN)\n"
-                 "from appliance import notify; notify.ready(); time.sleep(60)")
-    wait_for(box.read)
-    launch.end(made, 0.2)
-    assert made.how() == "killed by SIGKILL"
+def test_the_day_file_counts_every_partition_by_itself(table):
+    two = dataclasses.replace(table, partitions=table.partitions[:1] * 2)
+    day = launch.DayFile(two, "100-001")
+    assert [day.take(0), day.take(1), day.take(1), day.take(0)] == [0, 0, 1, 1]
+    again = launch.DayFile(two, "100-001")
+    assert (again.take(0), again.take(1)) == (2, 2)
+    assert launch.DayFile(two, "200-002").take(0) == 0, "another day"
+    day.path.write_text(f"200-002 {launch.INSTANCES_MAX} 0\n")
+    with pytest.raises(launch.LaunchError, match="no session names are left"):
+        launch.DayFile(two, "200-002").take(0)
 
 
-def test_children_die_with_a_killed_launcher(tmp_path):
-    code = ("import sys, time; from appliance.control import launch\n"
-            "c = launch.start('c', ['-c', 'import time; time.sleep(60)'], (0,), 'yield', '')\n"
-            "print(c.pid, flush=True); time.sleep(60)")
-    with subprocess.Popen([sys.executable, "-c", code], text=True,
-                          stdout=subprocess.PIPE) as parent:
-        grandchild = int(parent.stdout.readline())
-        parent.send_signal(signal.SIGKILL)
-    wait_for(lambda: not os.path.exists(f"/proc/{grandchild}")
-             or " Z " in Path(f"/proc/{grandchild}/stat").read_text())
+def test_session_names_of_a_day_never_repeat(table):
+    names = set()
+    for instance in (0, 1, 35, 36, 37, 1295):
+        part = topo.build(table.config, instance).partitions[0]
+        names |= {part.order_session(9, 0), part.order_session(9, 1), part.feed_session(9)}
+    assert len(names) == 18 and {len(name) for name in names} == {10}
 
 
 def test_alarm_of_a_kind_is_counted_and_logged_once_a_second(capsys):

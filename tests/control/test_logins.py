@@ -1,14 +1,17 @@
 """The login desk: sequence-0 datagrams in, bindings and refusals out."""
 
+import dataclasses
+import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from appliance import topology as topo
 from appliance.config import load as loading
 from appliance.config.load import load
-from appliance.control import logins
+from appliance.control import logins, secrets
 from appliance.layout import shared
 
 SECOND = 1_000_000_000
@@ -181,3 +184,67 @@ def test_session_that_is_not_live_is_never_silent(desk):
 def test_words_about_a_refusal_hold_no_password(desk):
     text = logins.describe(record(login()), "source")
     assert text == "login of 'ALICE' from 127.0.0.1:5000 refused: source"
+
+
+@pytest.fixture
+def hashed(desk):
+    """A desk whose ALICE has a hash and whose BOB has a plain password; limits of four checks."""
+    alice, bob = desk.partition.accounts
+    alice = msgspec.structs.replace(alice, password=None,
+                                    password_hash=secrets.make_hash("Change-Me"))
+    part = dataclasses.replace(desk.partition, accounts=(alice, bob))
+    checker = secrets.Checker(part.accounts, depth=8)
+    yield logins.Desk(part, 326, desk.sessions, {}, 15 * SECOND, checker)
+    checker.close()
+
+
+def finished(desk, count=1):
+    """`count` answers of `ready`, waited for."""
+    found, deadline = [], time.monotonic() + 30
+    while len(found) < count:
+        assert time.monotonic() < deadline
+        found += desk.ready()
+        time.sleep(0.001)
+    return found
+
+
+def test_hashed_password_is_checked_beside_and_then_remembered(hashed):
+    asked = record(login(number=b"42"))
+    assert hashed.answer(asked) == ("checking", None)
+    assert hashed.answer(asked) == ("checking", None), "one check answers the repeats too"
+    (back, got, reply), = finished(hashed)
+    assert (back, got, reply["kind"], reply["requested_seq"]) == (
+        asked, "bound", shared.LINK_LOGIN, 42)
+    assert hashed.answer(asked) == ("repeated", reply)
+    other = logins.Desk(hashed.partition, 326, hashed.sessions, {}, SECOND, hashed.checker)
+    assert outcome(other, password=b"CHANGE-ME") == "bound", "known to other partitions at once"
+    assert hashed.tally["checking"] == 2 and hashed.tally["bound"] == 1
+
+
+@pytest.mark.parametrize("fields", [{"password": b"change-mf"}, {"name": b"NOBODY"},
+                                    {"name": b"NOBODY", "password": b"nobody"}])
+def test_wrong_hashed_password_and_unknown_name_wait_alike_every_time(hashed, fields):
+    for _ in range(2):
+        assert hashed.answer(record(login(**fields))) == ("checking", None)
+        (_, got, reply), = finished(hashed)
+        assert (got, reply["kind"], reply["reason"]) == (
+            "name_or_password", shared.LINK_REFUSE, ord("A"))
+
+
+def test_plain_password_beside_hashes_is_answered_at_once(hashed):
+    assert outcome(hashed, name=b"BOB", password=b"change-2") == "bound"
+    assert outcome(hashed, name=b"BOB", password=b"change-3") == "name_or_password"
+
+
+def test_wrong_source_of_a_hashed_account_is_refused_after_the_check(hashed):
+    assert hashed.answer(record(login(), ip=ELSEWHERE)) == ("checking", None)
+    assert finished(hashed)[0][1] == "source"
+
+
+def test_too_many_checks_are_busy_one_source_first(hashed):
+    taken = [outcome(hashed, password=b"guess%d" % i) for i in range(8)]
+    assert taken[:2] == ["checking"] * 2 and "busy" in taken[2:]
+    got = hashed.answer(record(login(), ip=ELSEWHERE))
+    assert got == ("checking", None), "another source has places of its own"
+    finished(hashed, hashed.tally["checking"])
+    assert outcome(hashed) == "bound", "the right one is remembered"

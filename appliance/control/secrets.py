@@ -1,0 +1,182 @@
+"""Passwords of accounts: made into hashes, checked beside the launcher's loop, hidden in files.
+
+A hash is `scrypt$14$8$1$<salt>$<key>`: N = 2^14, r = 8, p = 1, 16 bytes of salt, 32 bytes of key,
+both in base64, of the password as logins compare it (lower case, no trailing spaces). A check takes
+about 50 ms and 16 MiB on purpose, so it runs in a thread of its own (hashlib gives the interpreter
+away meanwhile) and a bounded number waits for it.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+import tomllib
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from ..config.model import Password
+
+LG_N, R, P = 14, 8, 1
+SALT_SZ, KEY_SZ = 16, 32
+PREFIX = f"scrypt${LG_N}${R}${P}$"
+_MEMORY_MAX = 64 << 20
+_LINE = re.compile(r"""(\s*)password(\s*=\s*)("(?:[^"\\]|\\.)*"|'[^']*')(.*)""", re.DOTALL)
+
+
+class SecretError(Exception):
+    """A password or a file that cannot be hashed; the text says why and what to do."""
+
+
+def normal(password: bytes) -> bytes:
+    """A password as it is compared: letter case and trailing spaces do not count."""
+    return password.rstrip(b" ").lower()
+
+
+def _key(password, salt):
+    return hashlib.scrypt(normal(password), salt=salt, n=1 << LG_N, r=R, p=P, dklen=KEY_SZ,
+                          maxmem=_MEMORY_MAX)
+
+
+def make_hash(password: str) -> str:
+    """The password_hash of a password, with a salt of its own. SecretError when it is none."""
+    try:
+        msgspec.convert(password, Password)
+    except msgspec.ValidationError:
+        raise SecretError("a password has 1 to 10 printable characters without spaces (OUCH's "
+                          "login has room for ten)") from None
+    salt = os.urandom(SALT_SZ)
+    words = (base64.b64encode(part).decode() for part in (salt, _key(password.encode(), salt)))
+    return PREFIX + "$".join(words)
+
+
+def verify(password: bytes, password_hash: str) -> bool:
+    """Whether the hash is this password's; takes about 50 ms either way."""
+    salt, key = (base64.b64decode(part) for part in password_hash.removeprefix(PREFIX).split("$"))
+    return hmac.compare_digest(_key(password, salt), key)
+
+
+class Checker:
+    """Says whether passwords are right; shared by the desks of all partitions.
+
+    accounts: as in the Config; their indices are those of every partition. A pair of account and
+    password that was right is remembered as an HMAC under a key of this process, so that the next
+    partition and the next login need no wait; a wrong one costs the full time again, and so does
+    a name that nobody has. At most `depth` checks wait or run, a quarter of them for one source.
+    """
+
+    def __init__(self, accounts, depth=64):
+        self.plain = [a.password and normal(a.password.encode()) for a in accounts]
+        self.hashes = [account.password_hash for account in accounts]
+        self.dummy = "" if all(self.plain) else make_hash("nobody")
+        self.depth, self.key = depth, os.urandom(32)
+        self.right: dict[int, bytes] = {}
+        self.under_way: dict[bytes, tuple[Future, int]] = {}
+        self.threads = ThreadPoolExecutor(1, "passwords")
+
+    def check(self, account: int, password: bytes, source=0) -> bool | Future | None:
+        """Whether it is this account's password (-1: nobody's): at once or as a Future.
+
+        None: too many wait already, all together or from this source; nothing was begun.
+        """
+        plain = self.plain[account] if account >= 0 else None
+        if plain is not None:
+            return hmac.compare_digest(plain, normal(password))
+        if account < 0 and not self.dummy:
+            return False
+        mark = hmac.digest(self.key, b"%d %s" % (account, normal(password)), "sha256")
+        if hmac.compare_digest(self.right.get(account, b""), mark):
+            return True
+        self.under_way = {m: row for m, row in self.under_way.items() if not row[0].done()}
+        if mark in self.under_way:
+            return self.under_way[mark][0]
+        of_source = sum(each == source for _, each in self.under_way.values())
+        if len(self.under_way) >= self.depth or of_source >= max(1, self.depth // 4):
+            return None
+        future = self.threads.submit(self._run, account, password, mark)
+        self.under_way[mark] = future, source
+        return future
+
+    def _run(self, account, password, mark):
+        right = verify(password, self.hashes[account] if account >= 0 else self.dummy)
+        right = right and account >= 0
+        if right:
+            self.right[account] = mark
+        return right
+
+    def close(self) -> None:
+        """Forgets what waits; the check that runs ends by itself."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
+
+
+def protect(path) -> int:
+    """Replaces every plain password of an accounts file by its hash; how many there were.
+
+    The rest of the file stays as it is; the new one replaces it in one step, readable by its owner
+    alone. SecretError when it cannot be done; then nothing has changed.
+    """
+    path = Path(path).resolve()
+    try:
+        text = path.read_bytes().decode()
+        before = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SecretError(f"{path}: cannot be read: {error}") from error
+    accounts = before.get("accounts", [])
+    if not isinstance(accounts, list) or not all(isinstance(entry, dict) for entry in accounts):
+        raise SecretError(f"{path}: accounts: must be tables, each begun by [[accounts]]")
+    hashes = {}
+    for i, entry in enumerate(accounts):
+        if isinstance(entry.get("password"), str):
+            try:
+                hashes[i] = make_hash(entry["password"])
+            except SecretError as error:
+                raise SecretError(f"{path}: accounts[{i}].password: {error}") from error
+    after = _rewritten(text, hashes)
+    wanted = [{key: value for key, value in entry.items() if key != "password" or i not in hashes}
+              | ({"password_hash": hashes[i]} if i in hashes else {})
+              for i, entry in enumerate(accounts)]
+    if _parsed(after) != (before | {"accounts": wanted} if "accounts" in before else before):
+        raise SecretError(f"{path}: not every password stands on a line of its own below "
+                          "[[accounts]], as in: password = \"secret\"; bring them into that form, "
+                          "or put in hashes by hand (wirematch account hash)")
+    _replace(path, after)
+    return len(hashes)
+
+
+def _parsed(text):
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def _rewritten(text, hashes):
+    """The text with the password line of each account in `hashes` replaced."""
+    lines, idx, inside = [], -1, False
+    for line in text.splitlines(keepends=True):
+        if re.match(r"\s*\[\[\s*accounts\s*\]\]", line):
+            idx, inside = idx + 1, True
+        elif re.match(r"\s*\[", line):
+            inside = False
+        found = _LINE.fullmatch(line) if inside and idx in hashes else None
+        lines.append(f'{found[1]}password_hash{found[2]}"{hashes[idx]}"{found[4]}' if found
+                     else line)
+    return "".join(lines)
+
+
+def _replace(path, text):
+    fresh, old = path.with_name(f".{path.name}.{os.getpid()}"), path.stat()
+    try:
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb") as file:
+            if os.geteuid() == 0:
+                os.fchown(fd, old.st_uid, old.st_gid)
+            file.write(text.encode())
+            file.flush()
+            os.fsync(fd)
+        os.replace(fresh, path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise SecretError(f"{path}: cannot be replaced: {error.strerror}") from error

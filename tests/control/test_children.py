@@ -1,0 +1,89 @@
+"""The fork server and the processes it makes: whose children they are, and who may die."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from appliance.control import children, crashes, launch
+from appliance.layout import record, shared
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    box = launch.Mailbox(str(tmp_path_factory.mktemp("box") / "notify.sock"))
+    made = children.ForkServer(sorted(os.sched_getaffinity(0)), box.sock.getsockname())
+    made.wait_ready()
+    yield made
+    made.stop()
+    box.close()
+
+
+def parent_of(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rsplit(")")[1].split()[1])
+
+
+def lasting(server, tmp_path):
+    """A stage that stays: a matcher that waits for a portd that never comes."""
+    cpu = max(os.sched_getaffinity(0))
+    return server.fork("portd", "portd", ["--config", str(tmp_path / "none.json")], (cpu,), "spin")
+
+
+def test_a_stage_is_a_child_of_the_launcher_and_its_end_is_told(server, tmp_path):
+    child = server.fork("recovery", "recovery@0", ["--nonsense"], (0,), "yield")
+    assert child.wait(20) and child.how() == "exit code 2", "argparse's own"
+    child = lasting(server, tmp_path)
+    assert child.wait(20) and child.how() == "exit code 1"
+    assert child.code == 1 and child.ended()
+
+
+def test_an_unknown_stage_is_refused(server):
+    with pytest.raises(launch.LaunchError, match="did not make gambler@0"):
+        server.fork("gambler", "gambler@0", [], (0,), "yield")
+
+
+def test_the_fork_servers_death_harms_no_stage(server):
+    cpu = max(os.sched_getaffinity(0))
+    first = server.child.pid
+    assert parent_of(first) == os.getpid()
+    server.child.signal(signal.SIGKILL)
+    assert server.child.wait(10) and server.ended()
+    child = server.fork("recovery", "recovery@0", ["--help"], (cpu,), "yield")
+    assert child.wait(20) and child.code == 0, "it was started again by itself"
+    assert server.child.pid != first
+
+
+def test_the_same_crash_three_times_is_poison_and_other_ends_are_not():
+    guard = crashes.Crashes(3)
+    segv = -signal.SIGSEGV
+    assert not guard.note(segv, 0, "a", 1.0)
+    assert not guard.note(segv, 0, "a", 1.0)
+    for _ in range(5):
+        assert not guard.note(-signal.SIGKILL, 0, "a", 1.0), "from outside"
+    assert guard.note(segv, 0, "a", 1.0)
+    guard = crashes.Crashes(3)
+    for digest in "abababab":
+        assert not guard.note(segv, 0, digest, 1.0), "another command each time"
+    assert not guard.note(segv, 7, "b", 1.0), "another broken invariant"
+    assert not guard.note(segv, 7, "b", 1.0)
+    assert not guard.note(segv, 7, "b", crashes.CALM_S + 1), "it had been well for long"
+
+
+def test_the_last_command_is_read_from_the_journal_ring():
+    header = np.zeros(1, shared.JOURNAL_HEADER.dtype)
+    ring = np.zeros(8, record.JOURNAL_RECORD.dtype)
+    header["next_seq"] = 1
+    assert crashes.last_command(header, ring) == ("", "nothing")
+    command = np.zeros(1, record.COMMAND.dtype)
+    command["kind"], command["account"], command["qty"] = record.ENTER, 3, 100
+    ring[9 & 7]["command"] = np.frombuffer(command.tobytes(), np.uint8)
+    header["next_seq"] = 10
+    digest, words = crashes.last_command(header, ring)
+    assert len(digest) == 16 and words == "ENTER of account 3, command 9 of the day"
+    ring[9 & 7]["seq"], ring[9 & 7]["time_ns"] = 9, 12345
+    assert crashes.last_command(header, ring)[0] == digest
+    command["qty"] = 101
+    ring[9 & 7]["command"] = np.frombuffer(command.tobytes(), np.uint8)
+    assert crashes.last_command(header, ring)[0] != digest

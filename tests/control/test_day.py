@@ -1,0 +1,97 @@
+"""Opening hours by the wall clock, also on days of 23 and 25 hours."""
+
+import datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from appliance.config.model import Day
+from appliance.control.day import DaySchedule
+
+ZURICH = "Europe/Zurich"
+HOUR, SECOND = 3600 * 10**9, 10**9
+
+
+def schedule(opens="", closes="", zone=ZURICH):
+    return DaySchedule(Day(time_zone=zone, opens=opens, closes=closes))
+
+
+def at(text, zone=ZURICH, fold=0):
+    """Wall clock in ns of a local time."""
+    local = datetime.datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone), fold=fold)
+    return int(local.timestamp()) * SECOND
+
+
+@pytest.mark.parametrize("time, phase", [
+    ("00:00:00", "pre-open"), ("07:59:59", "pre-open"), ("08:00:00", "open"),
+    ("17:29:59", "open"), ("17:30:00", "closed"), ("23:59:59", "closed")])
+@pytest.mark.parametrize("date", ["2026-06-15", "2026-03-29", "2026-10-25"])
+def test_phases_are_those_of_the_local_clock_on_days_of_any_length(date, time, phase):
+    assert schedule("08:00", "17:30").phase(at(f"{date}T{time}")) == phase
+
+
+@pytest.mark.parametrize("date, hours", [
+    ("2026-03-28", 24), ("2026-03-29", 23), ("2026-10-25", 25), ("2026-10-26", 24)])
+def test_days_are_as_long_as_they_are(date, hours):
+    day = schedule().hours(at(f"{date}T12:00"))
+    assert day.begins == day.opens == at(f"{date}T00:00")
+    assert day.closes == day.ends == day.begins + hours * HOUR
+
+
+@pytest.mark.parametrize("now, change", [
+    ("2026-03-28T07:00", "2026-03-28T08:00"), ("2026-03-28T08:00", "2026-03-28T17:30"),
+    ("2026-03-28T17:30", "2026-03-29T00:00"), ("2026-03-29T00:00", "2026-03-29T08:00"),
+    ("2026-10-25T00:00", "2026-10-25T08:00"), ("2026-10-25T23:00", "2026-10-26T00:00")])
+def test_next_change(now, change):
+    assert schedule("08:00", "17:30").next_change_ns(at(now)) == at(change)
+
+
+def test_with_one_time_alone_midnight_is_the_other_end():
+    late, early = schedule(opens="08:00"), schedule(closes="17:30")
+    assert late.phase(at("2026-06-15T23:59:59")) == "open"
+    assert late.next_change_ns(at("2026-06-15T12:00")) == at("2026-06-16T00:00")
+    assert early.phase(at("2026-06-15T00:00")) == "open"
+    assert early.next_change_ns(at("2026-06-15T12:00")) == at("2026-06-15T17:30")
+    assert early.next_change_ns(at("2026-06-15T18:00")) == at("2026-06-16T00:00")
+
+
+def test_without_times_it_is_always_open():
+    always = schedule()
+    assert always.phase(at("2026-03-29T00:00")) == "open"
+    assert always.next_change_ns(at("2026-03-29T00:00")) is None
+
+
+def test_skipped_time_is_the_moment_at_which_the_clock_skips():
+    """On 2026-03-29 the clock goes from 02:00 to 03:00."""
+    day = schedule("02:30", "03:10").hours(at("2026-03-29T12:00"))
+    assert day.opens == at("2026-03-29T03:00") == day.begins + 2 * HOUR
+    assert day.closes == day.opens + 600 * SECOND
+    assert schedule("02:00").hours(at("2026-03-29T12:00")).opens == at("2026-03-29T03:00")
+
+
+def test_time_that_comes_twice_is_its_first_coming():
+    """On 2026-10-25 the clock goes from 03:00 back to 02:00."""
+    hours = schedule("02:30", "02:45")
+    day = hours.hours(at("2026-10-25T12:00"))
+    assert day.opens == day.begins + 2 * HOUR + 1800 * SECOND
+    assert hours.phase(at("2026-10-25T02:35")) == "open"
+    assert hours.phase(at("2026-10-25T02:35", fold=1)) == "closed"
+
+
+@pytest.mark.parametrize("zone, noon", [
+    ("America/Havana", "2026-03-08T12:00"), ("America/Havana", "2026-11-01T12:00"),
+    ("Africa/Cairo", "2026-04-24T12:00"), ("Australia/Lord_Howe", "2026-10-04T12:00")])
+def test_days_follow_one_another_where_the_clock_changes_at_midnight(zone, noon):
+    day = schedule("00:30", "02:15", zone).hours(at(noon, zone))
+    assert day.begins <= day.opens <= day.closes < day.ends
+    table = schedule("00:30", "02:15", zone)
+    assert table.hours(day.begins) == day == table.hours(day.ends - SECOND)
+    assert table.hours(day.begins - SECOND).ends == day.begins
+
+
+@pytest.mark.parametrize("date", ["2026-03-29", "2026-10-25"])
+def test_times_never_change_their_order(date):
+    times = [f"{hour:02d}:{minute:02d}" for hour in range(5) for minute in (0, 15, 30, 45)]
+    moments = [schedule(opens=time).hours(at(f"{date}T12:00")).opens for time in times]
+    assert all(early <= late for early, late in pairwise(moments))
