@@ -44,19 +44,24 @@ def frame(payload: bytes, source: tuple, destination: tuple) -> bytes:
 
 
 class Recorder:
-    """Collects a feed's packets as pcap records; `flush` writes what has gathered."""
+    """Collects packets of feeds as pcap records; `flush` writes what has gathered. ip: where they
+    are heard."""
 
-    def __init__(self, path, partition, ip):
+    def __init__(self, path, ip):
         self.writer, self.ip = Writer(path), ip
-        origin = (partition.ip, partition.order_port)
-        self.ends = {"a": (origin, (partition.group_a, partition.feed_port)),
-                     "b": (origin, (partition.group_b, partition.feed_port)),
-                     "rerequest": ((partition.rerequest_ip, partition.rerequest_port), (ip, 1))}
         self.parts, self.count = [], 0
 
-    def packet(self, side: str, payload: bytes) -> None:
-        """One packet heard on side "a", "b" or "rerequest" just now."""
-        now, data = time.time_ns(), frame(payload, *self.ends[side])
+    def of(self, partition):
+        """The on_packet of a FeedHandler of the partition: it takes (side, payload), side "a", "b"
+        or "rerequest", heard just now."""
+        origin = (partition.ip, partition.order_port)
+        ends = {"a": (origin, (partition.group_a, partition.feed_port)),
+                "b": (origin, (partition.group_b, partition.feed_port)),
+                "rerequest": ((partition.rerequest_ip, partition.rerequest_port), (self.ip, 1))}
+        return lambda side, payload: self._packet(payload, *ends[side])
+
+    def _packet(self, payload, source, destination):
+        now, data = time.time_ns(), frame(payload, source, destination)
         self.parts.append(_RECORD.pack(now // 10**9, now % 10**9, len(data), len(data)) + data)
         self.count += 1
         if len(self.parts) >= 4096:
@@ -115,11 +120,11 @@ def command(channel, out, ip, partition, seconds, messages):
     except IndexError:
         raise click.ClickException(f"--partition {partition}: {channel} has "
                                    f"{len(partitions)} partition(s), from 0") from None
-    recorder = Recorder(out, part, ip)
+    recorder = Recorder(out, ip)
     day = open(messages, "wb") if messages else None
     hook = (lambda _, m: day.write(len(m).to_bytes(2, "big") + m)) if day else None
     try:
-        handler = FeedHandler(part, ip, hook, on_packet=recorder.packet)
+        handler = FeedHandler(part, ip, hook, on_packet=recorder.of(part))
     except OSError as error:
         raise click.ClickException(
             f"joining {part.group_a} and {part.group_b} on {ip}: {error.strerror}; give --ip the "

@@ -198,8 +198,11 @@ def _one_pace(multiplier, pps, mbps, top_speed):
 
 def open_sender(capture, interface=None, use_socket=False, to=None, to_mac=None, from_mac=None,
                 from_ip=None):
-    """(capture, sender): readdressed as asked. to: "IP:PORT" or None; from_ip: "IP" or None."""
-    destination = endpoint(to) if to else None
+    """(capture, sender): readdressed as asked. to: "IP:PORT", "IP" (ports stay, as an order pcap of
+    several partitions needs it) or None; from_ip: "IP" or None."""
+    destination = None
+    if to:
+        destination = endpoint(to) if ":" in to else (endpoint(f"{to}:1")[0], 0)
     sources = {(ip, 0): (from_ip, 0) for ip in _ips(payloads(capture).sources)} if from_ip else {}
     if use_socket:
         targets = {(ip, 0): destination for ip in _ips(payloads(capture).targets)} if to else {}
@@ -229,7 +232,7 @@ def _ips(ends):
               help="Times; 0 = until interrupted.")
 @click.option("--limit", type=click.IntRange(1), help="The first N packets only.")
 @click.option("--stats", type=click.FloatRange(0, min_open=True), help="A line every SECS seconds.")
-@click.option("--to", help="IP:PORT to send to instead.")
+@click.option("--to", help="IP:PORT to send to instead, or IP (ports stay).")
 @click.option("--from", "from_ip", help="IP to send from instead (ports stay).")
 @click.option("--to-mac", help="Destination MAC instead.")
 @click.option("--from-mac", help="Source MAC instead.")

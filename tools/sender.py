@@ -23,6 +23,7 @@ from .pcap import ETHERNET, Pcap, PcapError
 SPIN_NS = 80_000             # the last stretch before a packet's time is spun, not slept
 RETRY_NS = 20_000_000        # a full device is tried again for this long
 _BUSY = (errno.ENOBUFS, errno.EAGAIN)
+_SOL_PACKET, _PACKET_QDISC_BYPASS = 263, 20
 
 
 class SendError(OSError):
@@ -134,16 +135,18 @@ def rewrite(pcap: Pcap, *, destination=None, destination_mac=None, source_mac=No
             sources=None) -> Pcap:
     """The capture with other addresses, in memory (the file stays as it is).
 
-    destination: (ip, port), port 0 keeps it; for every UDP packet. sources: {(ip, port): (ip,
-    port)}, port 0 = any, the same. MACs are six bytes, for every packet. Addresses change only in
-    untagged IPv4 UDP without options, where both checksums are made anew.
+    destination: (ip, port), port 0 keeps it; for every UDP packet; or a table like sources.
+    sources: {(ip, port): (ip, port)}, port 0 = any, the same. MACs are six bytes, for every packet.
+    Addresses change only in untagged IPv4 UDP without options, where both checksums are made anew.
     """
     data = pcap.data.copy()
     result = replace(pcap, data=data)
     if destination or sources:
         found = payloads(pcap)
         targets = found.targets.copy()
-        if destination:
+        if isinstance(destination, dict):
+            targets = _moved(found.targets, destination)
+        elif destination:
             targets[:, 0] = ip_number(destination[0])
             if destination[1]:
                 targets[:, 1] = destination[1]
@@ -208,11 +211,12 @@ class _Sender:
 
 
 class RawSender(_Sender):
-    """Frames as they are, out of an interface, past the queueing discipline (CAP_NET_RAW)."""
+    """Frames as they are, out of an interface (CAP_NET_RAW); straight to its driver, or, with
+    `egress`, past what the interface has hung before that, such as a choice of queues."""
 
     kind = "raw frames"
 
-    def __init__(self, pcap: Pcap, interface: str):
+    def __init__(self, pcap: Pcap, interface: str, egress: bool = False):
         super().__init__(pcap)
         if pcap.link_type != ETHERNET:
             raise PcapError(f"{pcap.path} has link type {pcap.link_type}; only Ethernet (1) can be "
@@ -228,8 +232,14 @@ class RawSender(_Sender):
         except PermissionError:
             raise SendError(errno.EPERM, f"sending raw frames on {interface} needs CAP_NET_RAW: "
                             "use sudo, or --socket to send the payloads as ordinary UDP") from None
+        if egress:
+            self._through_egress()
         self._arrays = (_pointer("uint8_t *", pcap.data), _pointer("int64_t *", pcap.offsets),
                         _pointer("uint32_t *", pcap.lengths))
+
+    def _through_egress(self):
+        with socket.socket(fileno=os.dup(self.fd)) as same:
+            same.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 0)
 
     def _try(self, start, stop):
         return lib.wm_inject_frames(self.fd, *self._arrays, start, stop, self._error)

@@ -14,40 +14,47 @@ from tools.sender import payloads
 
 
 def datagrams(path):
-    """(time, source (ip, port), Mold packet) of each packet of an order pcap."""
+    """(time, source (ip, port), order port, Mold packet) of each packet of an order pcap."""
     capture = pcap.read(path)
     found = payloads(capture)
     assert (found.starts == capture.offsets + 42).all()
     for index, (time_ns, frame) in enumerate(capture):
-        yield time_ns, tuple(found.sources[index].tolist()), parse_mold(frame[42:])
+        yield (time_ns, tuple(found.sources[index].tolist()), int(found.targets[index, 1]),
+               parse_mold(frame[42:]))
 
 
-def messages(path):
-    """(account, upstream number, OUCH record) in file order; checks logins, tokens and numbers."""
+def messages(path, partition=None):
+    """(session, upstream number, OUCH record) in file order, of one partition or all; checks
+    logins, tokens, order ports and numbers. One-partition files: session n is account n's."""
     told = tomllib.loads(path.with_suffix(".toml").read_text())
-    tokens = {session["token"]: index for index, session in enumerate(told["flow"]["sessions"])}
-    people, expected, logged_in, last_ns = told["accounts"], Counter(), set(), 0
-    for time_ns, source, packet in datagrams(path):
+    sessions = told["flow"]["sessions"]
+    tokens = {session["token"]: index for index, session in enumerate(sessions)}
+    people = {person["name"]: person for person in told["accounts"]}
+    base = int(told["flow"]["destination"].rpartition(":")[2])
+    expected, logged_in, last_ns = Counter(), set(), 0
+    for time_ns, source, order_port, packet in datagrams(path):
         assert time_ns >= last_ns
-        last_ns, account = time_ns, tokens[packet.session]
-        session = told["flow"]["sessions"][account]
-        assert source[1] == session["port"]
+        last_ns, number = time_ns, tokens[packet.session]
+        session = sessions[number]
+        where = session.get("partition", 0)
+        assert (source[1], order_port) == (session["port"], base + where)
         if packet.sequence == 0:
             (login,) = map(parse_block, packet.blocks)
-            person = people[account]
+            person = people[session["account"]]
             assert (login.letter, login.username, login.password) == (
                 "L", person["name"], person["password"])
             assert (login.session, login.sequence) == ("", 1)
-            assert account not in logged_in and not expected
-            logged_in.add(account)
+            assert number not in logged_in and not expected
+            logged_in.add(number)
             continue
-        assert account in logged_in and packet.sequence == expected[account] + 1
+        assert number in logged_in and packet.sequence == expected[number] + 1
         for block in packet.blocks:
-            expected[account] += 1
+            expected[number] += 1
             outer = parse_block(block)
             assert outer.letter == "U"
-            yield account, expected[account], decode("ouch", "in", outer.payload)
-    assert len(logged_in) == len(people) == told["flow"]["logins"]
+            if partition in (None, where):
+                yield number, expected[number], decode("ouch", "in", outer.payload)
+    assert len(logged_in) == len(sessions) == len(tokens) == told["flow"]["logins"]
 
 
 def follow(stream):

@@ -212,7 +212,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path):
     first, again, other = (each.pcap.read_bytes() for each in made)
     assert first == again != other
     assert made[0].toml.read_text() == made[1].toml.read_text()
-    assert {a.token for a in made[0].accounts}.isdisjoint(a.token for a in made[2].accounts)
+    assert {s.token for s in made[0].sessions}.isdisjoint(s.token for s in made[2].sessions)
 
 
 @pytest.mark.parametrize("pack", [2, 7, 29])
@@ -221,7 +221,7 @@ def test_packed_datagrams_carry_what_single_ones_do(tmp_path, pack):
             for size in (1, pack)]
     single, packed = ([(a, n, dict(m)) for a, n, m in messages(each.pcap)] for each in made)
     assert sorted(single, key=lambda m: m[:2]) == sorted(packed, key=lambda m: m[:2])
-    counts = Counter(packet.count for _, _, packet in datagrams(made[1].pcap))
+    counts = Counter(packet.count for *_, packet in datagrams(made[1].pcap))
     assert max(counts) == pack and counts[pack] >= 3_000 // pack - 5
     assert made[1].facts["order_between_accounts_kept"] is False
 
@@ -246,7 +246,7 @@ def test_tshark_reads_every_datagram_as_moldudp64_without_complaint(tmp_path, pa
     assert len(rows) == made.facts["datagrams"]
     assert sum(int(row[0]) for row in rows) == made.facts["messages"] + made.facts["logins"]
     assert {tuple(row[1:5]) for row in rows} == {("1", "1", "26400", "10.77.0.1")}
-    assert {row[5] for row in rows} == {account.token for account in made.accounts}
+    assert {row[5] for row in rows} == {session.token for session in made.sessions}
     assert tshark(made.pcap, "frame.number", display="_ws.expert || _ws.malformed") == []
 
 

@@ -3,15 +3,16 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import click
 
-PACE_RATE, PACE_SECONDS, PACE_ACCOUNT = 2000, 10, 0
+PACE_RATE, PACE_SECONDS = 2000, 10
+PARTITIONS = 2               # of the demo's own orders, unless --partitions says otherwise
 
 
 def _interrupt(*_):
@@ -28,68 +29,89 @@ class Course:
     def prepare(self):
         """Scene, orders, config, appliance, subscriber."""
         from tools.demo import audience, house, material, scene
-        self.scene, why = scene.choose()
+        count, mode, layout = self._partitions(), self.options["mode"], self.options["layout"]
+        self.scene, why = scene.choose(count if layout == "own" else 1)
         self.stack.callback(self.scene.close)
-        mode = self.options["mode"]
         if why:
             self.say(f"Falling back to plain sockets on loopback: {why}.")
-            if mode == "native":
-                raise click.ClickException(f"--mode native cannot be had here: {why}")
+            if mode not in ("auto", "socket") or layout == "own":
+                raise click.ClickException(f"--mode {mode} --layout {layout} cannot be had here: "
+                                           f"{why}")
             mode = "socket"
-        self.orders = material.load(self._order_file(), self.scene)
-        config = house.write_config(self.scene, self.orders.settings, mode, self.orders.accounts)
+        self.orders = material.load(self._order_file(count), self.scene)
+        people = [(row["name"], "", self.scene.source(0))
+                  for row in self.orders.settings["accounts"]]
+        config = house.write_config(self.scene, self.orders.settings, mode, people,
+                                    partitions=count, layout=layout,
+                                    sizes=house.capacity(self.orders))
         self.house = house.House(self.scene, config)
         self.stack.callback(self.house.stop)
-        took = self.house.wait_ready()
-        self.row = self.house.status["partitions"][0]
-        self.say(f"Appliance ready after {took:.2f} s: rung {self.row['mode']}, "
+        self.facts["ready_s"] = self.house.wait_ready()
+        self.rows = self.house.status["partitions"]
+        rungs = ", ".join(f"{row['partition']} {row['mode']}" for row in self.rows)
+        self.say(f"Appliance ready after {self.facts['ready_s']:.2f} s: rung of partition {rungs}; "
                  f"{self.house.status['cores']}.")
-        self.facts["ready_s"] = took
         record = self.options["record"]
         self.audience = audience.Audience(
-            self.scene, str(self.house.channel), self.orders.settings["symbols"][0]["name"],
+            self.scene, str(self.house.channel),
+            [symbols[0]["name"] if symbols else "" for symbols in self.orders.symbols],
             os.path.abspath(record) if record else None)
         self.stack.callback(self.audience.kill)
         self.audience.wait_ready()
 
-    def _order_file(self):
-        """--orders, or the Bitstamp half hour made anew (synthetic when the sample is missing)."""
+    def _partitions(self) -> int:
+        """How many there will be: the order file says, or --partitions."""
+        from tools.demo import material
+        asked, file = self.options["partitions"], self.options["orders"]
+        if not file:
+            return asked or PARTITIONS
+        count = material.partitions_of(file)
+        if asked not in (None, count):
+            raise click.ClickException(f"--partitions {asked}: {file} was made for {count}; make "
+                                       f"it anew: wirematch flow ... --partitions {asked}")
+        return count
+
+    def _order_file(self, count):
+        """--orders, or the Bitstamp half hour made anew, with a synthetic flow beside it when there
+        are several partitions (and that alone when the sample is missing)."""
         if self.options["orders"]:
             return self.options["orders"]
         from tools import flow
         from tools.flows.commands import SourceError
         out = self.scene.folder / "orders.pcap"
         try:
-            flow.make("bitstamp", out)
+            flow.make("bitstamp" if count == 1 else "mix", out, partitions=count)
         except SourceError as error:
             self.say(f"Using a synthetic flow: {error}")
-            flow.make("synthetic", out, limit=300_000)
+            flow.make("synthetic", out, limit=300_000, symbols=4 if count == 1 else 100,
+                      partitions=count)
         return out
 
     def trade(self):
-        """The order file inside the window, as fast as it goes."""
+        """The order file inside the windows, as fast as it goes."""
         from tools.demo.crowd import MESSAGES, Crowd
         with self.scene.market():
             self.crowd = Crowd(self.orders, self.scene)
         self.stack.callback(self.crowd.close)
-        cpus = set(os.sched_getaffinity(0)) - {self.row["cpu"]}
-        if cpus and self.row["wait"] == "spin":
+        spinning = {row["cpu"] for row in self.rows if row["wait"] == "spin"}
+        if cpus := set(os.sched_getaffinity(0)) - spinning:
             os.sched_setaffinity(0, cpus)
-        self.crowd.login((self.scene.ip, self.scene.order_port))
+        self.crowd.login()
         seconds = self.crowd.trade(self._progress)
         self.crowd.drain()
         self._progress_end()
-        self.answers = int(self.crowd.tallies[:, MESSAGES].sum())
+        answers = int(self.crowd.tallies[:, MESSAGES].sum())
         self.facts["seconds"] = seconds
         self.say(f"{self.orders.messages:,} orders in {seconds:.2f} s: "
-                 f"{self.orders.messages / seconds:,.0f} orders/s, {self.answers:,} answers.")
+                 f"{self.orders.messages / seconds:,.0f} orders/s, {answers:,} answers.")
 
     def _progress(self, sent, answers):
         from tools.demo.audience import ASK, BID, LAST, MESSAGES, TRADES
         shown = self.audience.shown
-        self._live(f"{sent:>9,} sent  {answers:>9,} answers  {shown[MESSAGES]:>9,} feed messages  "
-                   f"{shown[TRADES]:>7,} trades   {shown[BID] / 1e4:,.2f} / {shown[ASK] / 1e4:,.2f}"
-                   f"  last {shown[LAST] / 1e4:,.2f}")
+        feed, trades = int(shown[:, MESSAGES].sum()), int(shown[:, TRADES].sum())
+        bid, ask, last = (shown[0, word] / 1e4 for word in (BID, ASK, LAST))
+        self._live(f"{sent:>9,} sent  {answers:>9,} answers  {feed:>9,} feed messages  "
+                   f"{trades:>7,} trades   {bid:,.2f} / {ask:,.2f}  last {last:,.2f}")
 
     def _live(self, line):
         if sys.stderr.isatty():
@@ -103,23 +125,29 @@ class Course:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     def pace(self):
-        """Latency: an even rate, open loop."""
+        """Latency: an even rate, open loop, the partitions in turn."""
         from tools.demo import pace
-        mine = (self.orders.owner == PACE_ACCOUNT) & (self.orders.seqs > 0)
-        ends = (self.orders.seqs + self.orders.counts)[mine]
-        count = PACE_RATE * PACE_SECONDS
-        last_ref = self._last_ref()
-        self.paced = pace.orders(self.orders, PACE_ACCOUNT, self.orders.settings["symbols"][0],
-                                 count, int(ends.max()) if len(ends) else 1, last_ref + 1)
+        sessions = [int(window.sessions[0]) for window in self.crowd.windows
+                    if len(window.sessions)]
+        count, ways = PACE_RATE * PACE_SECONDS, len(sessions)
+        self.paced = {session: self._paced(session, (count - way + ways - 1) // ways)
+                      for way, session in enumerate(sessions)}
+        payloads = [self.paced[sessions[i % ways]][i // ways] for i in range(count)]
         self.say(f"Latency: {PACE_RATE:,} orders/s for {PACE_SECONDS} s, open loop.")
-        times = pace.measure(self.crowd, self.scene, self.paced, PACE_ACCOUNT, PACE_RATE)
-        self.latency = pace.microseconds(times)
+        times = pace.measure(self.crowd, self.scene, sessions, payloads, PACE_RATE)
+        self.times = {session: times[way::ways] for way, session in enumerate(sessions)}
 
-    def _last_ref(self):
-        """Highest UserRefNum that the pacing account has used in the file."""
-        numbers = range(self.orders.logins, len(self.orders.owner))
-        return max((_refs(self.orders.payload(n)) for n in numbers
-                    if self.orders.owner[n] == PACE_ACCOUNT), default=0)
+    def _paced(self, session, count):
+        """The session's orders of the latency pass, numbered on from the file's."""
+        from tools.demo import crowd, pace
+        partition, lane = self.orders.sessions[session].partition, self._lane(session)
+        last_ref = max((_refs(lane.payload(n)) for n in range(lane.logins, len(lane.owner))
+                        if lane.owner[n] == session), default=0)
+        return pace.orders(self.orders.sessions[session], self.orders.symbols[partition][0], count,
+                           max(1, crowd.next_seq(lane, session)), last_ref + 1)
+
+    def _lane(self, session):
+        return self.orders.lanes[self.orders.sessions[session].partition]
 
     def end(self):
         """Closes the day; everyone hears it to the end."""
@@ -134,75 +162,56 @@ class Course:
             self.say(f"The appliance ended with exit code {code}:\n{self.house.words()}")
 
     def judge(self):
-        """Everything heard against the oracle."""
-        from tools.demo import verdict
-        numbers = range(self.orders.logins, len(self.orders.owner))
-        datagrams = [(int(self.orders.owner[n]), self.orders.payload(n)) for n in numbers]
-        datagrams += [(PACE_ACCOUNT, payload) for payload in self.paced]
-        self.streams = [self.crowd.messages(a) for a in range(len(self.orders.accounts))]
-        self.heard, feed = self.audience.report()
+        """Everything heard against the oracle, partition by partition."""
+        self.streams = [self.crowd.messages(s) for s in range(len(self.orders.sessions))]
         self.say("Comparing with the oracle ...")
-        self.verdict = verdict.compare(self.orders, datagrams, int(self.crowd.sessions[0][:3]),
-                                       self.streams, feed)
-        self.feed = feed
+        lasts = self.final.get("partitions") or self.rows
+        self.parts = [self._part(window, *rows) for window, *rows in zip(
+            self.crowd.windows, self.rows, lasts, strict=True)]
+        self.feed = [message for part in self.parts for message in part.feed]
+
+    def _part(self, window, row, last):
+        """The judged Part of one partition."""
+        import numpy as np
+
+        from tools.demo import summary, verdict
+        lane, mine = window.lane, window.sessions.tolist()
+        datagrams = [(int(lane.owner[n]), lane.payload(n))
+                     for n in range(lane.logins, len(lane.owner))]
+        paced = [(session, payload) for session in mine
+                 for payload in self.paced.get(session, ())]
+        streams = {session: self.streams[session] for session in mine}
+        heard, feed = self.audience.report(lane.partition)
+        day = int(self.crowd.sessions[0][:3])
+        found = verdict.compare(self.orders, lane.partition, datagrams + paced, day, streams, feed)
+        holes = (sum(map(self.crowd.missing, mine)) + heard["missing"]
+                 + last["counters"]["messages_skipped"])
+        times = [self.times[session] for session in mine if session in self.times]
+        return summary.Part(lane.partition, row, last, lane.messages + len(paced), streams, heard,
+                            feed, holes, found, np.concatenate(times or [np.zeros(0, np.int64)]))
+
+    def keep(self):
+        """The day files that --messages asked for."""
+        from tools.demo.audience import day_file
+        path = self.options["messages"]
+        for part in self.parts if path else ():
+            target = path if len(self.parts) == 1 else f"{path}.p{part.partition}"
+            shutil.copyfile(day_file(self.scene.folder, part.partition), Path(target))
 
     def tell(self):
         """The summary, and the JSON object last."""
-        answers = [m for stream in self.streams for m in stream]
-        rejects = Counter(int.from_bytes(m[13:15], "big") for m in answers if m[:1] == b"J")
-        trades = sum(1 for m in self.feed if m[:1] == b"E")
-        holes = (self.crowd.missing() + self.heard["missing"]
-                 + self.row_end["counters"]["messages_skipped"])
-        self.result = {
-            "mode": self.row["mode"], "orders": self.orders.messages + len(self.paced),
-            "acknowledged": len(answers), "rejected": sum(rejects.values()), "trades": trades,
-            "feed_messages": len(self.feed), "lost": self.verdict.missing + holes,
-            "oracle_equal": self.verdict.equal,
+        from tools.demo import summary
+        self.result = summary.total(self.parts) | {
             "orders_per_second": round(self.orders.messages / self.facts["seconds"]),
-            "ack_us": self.latency, "wait": self.row["wait"], "cores": self.house_cores,
-            "scene": self.scene.kind, "crossed": self.heard["crossed"],
-            "far_scans": self.row_end["far_scans"],
+            "cores": self.final.get("cores", ""), "scene": self.scene.kind,
             "ready_seconds": round(self.facts["ready_s"], 2)}
-        self._print(rejects)
-
-    @property
-    def row_end(self):
-        """The partition's last status."""
-        rows = self.final.get("partitions") or [self.row]
-        return rows[0]
-
-    @property
-    def house_cores(self):
-        """The core map, in words."""
-        return self.final.get("cores", "")
-
-    def _print(self, rejects):
-        from appliance.layout.codes import REJECT_REASONS
-        result, latency = self.result, self.latency
-        words = {True: "equal, message by message", False: "NOT EQUAL", None: "not available here"}
-        reasons = ", ".join(f"{count:,} x {code:04X} {REJECT_REASONS.get(code, '')}".rstrip()
-                            for code, count in sorted(rejects.items())) or "none"
-        lines = [
-            ("rung", f"{result['mode']} ({result['scene']})"),
-            ("wait policy, cores", result["cores"]),
-            ("orders", f"{result['orders']:,}"),
-            ("acknowledgements", f"{result['acknowledged']:,}"),
-            ("rejects", f"{result['rejected']:,} ({reasons})"),
-            ("trades", f"{result['trades']:,}"),
-            ("feed messages", f"{result['feed_messages']:,}, crossed books {result['crossed']}"),
-            ("lost", f"{result['lost']:,}"),
-            ("far-price scans", f"{result['far_scans']:,}"),
-            ("orders/s", f"{result['orders_per_second']:,} (window, one order a datagram)"),
-            ("order to acknowledgement", f"p50 {latency['p50']} us, p99 {latency['p99']} us, "
-                                         f"p99.9 {latency['p99_9']} us at {PACE_RATE:,}/s"),
-            ("oracle", words[result["oracle_equal"]]),
-        ]
-        for name, value in lines:
+        for name, value in summary.lines(self.result, self.parts, PACE_RATE):
             self.say(f"  {name:<26}{value}")
-        if self.verdict.first:
-            self.say(f"  first difference: {self.verdict.first}")
+        for part in self.parts:
+            if part.verdict.first:
+                self.say(f"  first difference: {part.verdict.first}")
         if self.options["as_json"]:
-            print(json.dumps(result), flush=True)
+            print(json.dumps(self.result), flush=True)
 
 
 def _refs(payload):
@@ -221,11 +230,17 @@ def _refs(payload):
 
 @click.command("demo", short_help="Run the whole appliance on real order flow and judge it.")
 @click.option("--orders", type=click.Path(exists=True, dir_okay=False),
-              help="Another order pcap (made by `wirematch flow`).")
-@click.option("--record", type=click.Path(dir_okay=False), help="Keep the feed as FILE.pcap.")
+              help="Another order pcap (made by `wirematch flow`), with its number of partitions.")
+@click.option("--partitions", type=click.Choice(["1", "2", "4", "8"]),
+              callback=lambda _context, _option, text: int(text) if text else None,
+              help=f"Matchers ({PARTITIONS}). 1: Bitstamp's orders alone; more: a synthetic flow "
+                   "over 100 symbols beside them, on all.")
+@click.option("--layout", type=click.Choice(["auto", "shared", "own"]), default="auto",
+              show_default=True, help="One queue for all partitions, or one each.")
+@click.option("--record", type=click.Path(dir_okay=False), help="Keep the feeds as FILE.pcap.")
 @click.option("--messages", type=click.Path(dir_okay=False),
-              help="Keep the feed's ITCH messages as a day file.")
-@click.option("--mode", type=click.Choice(["auto", "native", "socket"]), default="auto",
+              help="Keep the feed's ITCH messages as a day file (of each partition: FILE.p0 ...).")
+@click.option("--mode", type=click.Choice(["auto", "native", "generic", "socket"]), default="auto",
               show_default=True, help="Force a rung.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
 def command(**options):
@@ -237,12 +252,9 @@ def command(**options):
     course = Course(options, say)
     try:
         with course.stack:
-            for step in (course.prepare, course.trade, course.pace, course.end, course.judge):
+            for step in (course.prepare, course.trade, course.pace, course.end, course.judge,
+                         course.keep, course.tell):
                 step()
-            if options["messages"]:
-                Path(options["messages"]).write_bytes(
-                    (course.scene.folder / "feed.itch").read_bytes())
-            course.tell()
     except KeyboardInterrupt:
         say("Interrupted; everything is taken down.")
         sys.exit(130)

@@ -1,11 +1,12 @@
-"""All participants of a demo at once: sends the order file inside a window, hears every answer.
+"""All participants of a demo at once: sends the order file inside windows, hears every answer.
 
-The window counts Enter Orders without an answer yet (`A` or `J`); cancels travel with them. Answers
-are checked for their numbers as they come and kept whole, so that nothing has to be believed
-afterwards: `messages(account)` is the account's stream. A hole downstream is asked for, a gap
-request of the host is answered by sending the packets again.
+Each partition has a window. It counts Enter Orders without an answer yet (`A` or `J`); cancels
+travel with them. Answers are checked for their numbers as they come and kept whole, so that nothing
+has to be believed afterwards: `messages(session)` is the session's stream. A hole downstream is
+asked for, a gap request of the host is answered by sending the packets again.
 """
 
+import mmap
 import select
 import time
 
@@ -13,17 +14,25 @@ import numpy as np
 from numba import int64, njit, uint8
 
 from appliance.native import ffi, lib
-from tools.demo.material import Material
+from tools.demo.material import Lane, Material
 
-WINDOW = 512                 # Enter Orders under way
+WINDOW = 512                 # Enter Orders under way on one partition
 AHEAD_MAX = 2048             # packets beyond the last answered one: well inside the receive ring
+HORIZON = 8192               # packets of the file that one partition may be ahead of another
 BATCH = 64
 CALM_S = 0.001               # a veth queue holds 256 packets and drops the next one silently
 SLOT_SZ = 2048
-# words of one account's tally
+# words of one session's tally
 (EXPECTED, USED, ANSWERED, MESSAGES, GAP, ASKED_SEQ, ASKED_CNT, ACCEPTED, ENDED,
  DATAGRAMS) = range(10)
-_A, _J, _S = ord("A"), ord("J"), ord("S")
+_A, _J = ord("A"), ord("J")
+_NORESERVE = 0x4000          # mmap: memory is taken when it is written to
+
+
+def next_seq(lane: Lane, session: int) -> int:
+    """The upstream number after the session's last one of the lane; 0 when it has none."""
+    mine = (lane.owner == session) & (lane.seqs > 0)
+    return int((lane.seqs + lane.counts)[mine].max(initial=0))
 
 
 @njit("void(u1[::1], i8, i8, i8, i8[::1], u1[::1])", cache=True)
@@ -45,7 +54,7 @@ def _take(frames, off, seq, blocks, tally, log):
 
 @njit("void(u1[::1], u8[::1], i8, i8[::1], u1[::1], u1[::1])", cache=True)
 def _collect(frames, descs, count, tally, log, token):
-    """Takes `count` received datagrams of one account into its log and tally."""
+    """Takes `count` received datagrams of one session into its log and tally."""
     for i in range(count):
         at, end = int64(descs[2 * i]) + 42, int64(descs[2 * i])
         end += int64(descs[2 * i + 1] & np.uint64(0xFFFFFFFF))
@@ -73,20 +82,71 @@ def _collect(frames, descs, count, tally, log, token):
             _take(frames, at + 20, seq, blocks, tally, log)
 
 
-class Crowd:
-    """Every account of the material. `log_bytes`: room for one account's answers."""
+class Window:
+    """What one partition is sent: `sent` packets of its lane, `done` Enter Orders answered."""
 
-    def __init__(self, material: Material, scene, log_bytes=None):
+    def __init__(self, lane: Lane, sender, target, sessions):
+        self.lane, self.sender, self.target, self.sessions = lane, sender, target, sessions
+        self.sent, self.total, self.done = lane.logins, len(lane.owner), 0
+        self.heard, self.rests_until = 0, 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Everything is sent and answered."""
+        return self.sent == self.total and self.done >= self.lane.enters[-1]
+
+    @property
+    def place(self) -> float:
+        """Where the lane stands in the file."""
+        return self.lane.numbers[self.sent] if self.sent < self.total else float("inf")
+
+    def follow(self, tallies) -> None:
+        """Learns from the tallies of its sessions."""
+        mine = tallies[self.sessions]
+        self.done, heard = int(mine[:, ANSWERED].sum()), int(mine[:, MESSAGES].sum())
+        if heard != self.heard:
+            self.heard, self.rests_until = heard, 0.0
+
+    def push(self, horizon, size, now) -> bool:
+        """Sends what the window and the horizon allow, at most a batch; False when it must wait."""
+        lane, enters = self.lane, self.lane.enters
+        if now < self.rests_until:
+            return False
+        limit = int(np.searchsorted(enters, self.done + size, "right")) - 1
+        settled = int(np.searchsorted(enters, self.done, "right")) - 1
+        limit = min(limit, max(settled, lane.logins) + AHEAD_MAX, self.sent + BATCH, self.total,
+                    int(np.searchsorted(lane.numbers, horizon)))
+        moves = limit > self.sent
+        if moves:
+            self.sent += self.sender.send(self.sent, limit)
+        if self.done >= enters[self.sent]:      # only cancels: no window holds them back
+            self.rests_until = now + CALM_S
+            return False
+        return moves or self.sent < self.total
+
+
+class Crowd:
+    """Every session of the material. Session s logs into arena[begins[s]:begins[s + 1]]."""
+
+    def __init__(self, material: Material, scene):
         self.material = material
-        self.sender, heard = scene.open_sender(material)
-        self.sockets = [heard[source] for _, _, source in material.accounts]
-        room = log_bytes or 4096 + 400 * (material.messages + 40_000)
-        count = len(self.sockets)
+        senders, heard = scene.open_senders(material)
+        self.sockets = [heard[session.source] for session in material.sessions]
+        partitions = np.array([session.partition for session in material.sessions])
+        self.windows = [
+            Window(lane, sender, (scene.ip, scene.order_port + lane.partition),
+                   np.flatnonzero(partitions == lane.partition))
+            for lane, sender in zip(material.lanes, senders, strict=True)]
+        rooms = [4096 + 400 * (material.lanes[p].messages + 40_000) for p in partitions.tolist()]
+        self.begins, count = np.concatenate(([0], np.cumsum(rooms))), len(self.sockets)
+        self.arena = np.frombuffer(mmap.mmap(-1, int(self.begins[-1]), flags=(
+            mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)), np.uint8)
+        self.logs = [self.arena[begin:end] for begin, end in
+                     zip(self.begins[:-1], self.begins[1:], strict=True)]
         self.tallies = np.zeros((count, 16), np.int64)
         self.tallies[:, EXPECTED] = 1
-        self.logs = [np.empty(room, np.uint8) for _ in range(count)]
-        self.tokens = [np.frombuffer(token.encode(), np.uint8).copy()
-                       for _, token, _ in material.accounts]
+        self.tokens = np.array([list(session.token.encode()) for session in material.sessions],
+                               np.uint8)
         self.sessions = [b""] * count
         self.frames = np.zeros(BATCH * SLOT_SZ, np.uint8)
         self.descs = np.zeros(2 * BATCH, np.uint64)
@@ -94,21 +154,21 @@ class Crowd:
         self._descs = ffi.cast("uint64_t *", self.descs.ctypes.data)
         self.poller = select.epoll()
         self.by_fd = {}
-        for account, sock in enumerate(self.sockets):
+        for session, sock in enumerate(self.sockets):
             self.poller.register(sock.fileno(), select.EPOLLIN)
-            self.by_fd[sock.fileno()] = account
+            self.by_fd[sock.fileno()] = session
         self.asked_at = 0.0
 
     def hear(self, timeout: float = 0.0) -> int:
         """Takes what has arrived for everybody; how many datagrams."""
         heard = 0
         for fd, _ in self.poller.poll(timeout):
-            account = self.by_fd[fd]
+            session = self.by_fd[fd]
             while True:
                 count = lib.wm_socket_rx(fd, self._frames, 0, BATCH, self._descs, 0, 0)
                 if count <= 0:
                     break
-                self.take(account, count)
+                self.take(session, count)
                 heard += count
                 if count < BATCH:
                     break
@@ -116,103 +176,106 @@ class Crowd:
             self._ask()
         return heard
 
-    def take(self, account: int, count: int) -> None:
-        """The first `count` received frames belong to the account."""
-        if not self.sessions[account]:
-            self._name(account, count)
-        tally = self.tallies[account]
-        _collect(self.frames, self.descs, count, tally, self.logs[account], self.tokens[account])
+    def take(self, session: int, count: int) -> None:
+        """The first `count` received frames belong to the session."""
+        if not self.sessions[session]:
+            self._name(session, count)
+        tally = self.tallies[session]
+        _collect(self.frames, self.descs, count, tally, self.logs[session], self.tokens[session])
         if tally[ASKED_CNT]:
-            self._again(account, int(tally[ASKED_SEQ]), int(tally[ASKED_CNT]))
+            self._again(session, int(tally[ASKED_SEQ]), int(tally[ASKED_CNT]))
             tally[ASKED_CNT] = 0
 
-    def _name(self, account, count):
+    def _name(self, session, count):
         for i in range(count):
             off = int(self.descs[2 * i]) + 42
             head = self.frames[off:off + 23].tobytes()
             if head[10:18] == bytes(8) and head[22:23] == b"A":
-                self.sessions[account] = head[:10]
+                self.sessions[session] = head[:10]
 
-    def _again(self, account, seq, count):
+    def window_of(self, session: int) -> Window:
+        """The window of the session's partition."""
+        return self.windows[self.material.sessions[session].partition]
+
+    def _again(self, session, seq, count):
         """Sends the packets that carry the host's missing numbers again."""
-        material = self.material
-        which = np.flatnonzero((material.owner == account) & (material.seqs < seq + count)
-                               & (material.seqs + material.counts > seq) & (material.seqs > 0))
+        window = self.window_of(session)
+        lane = window.lane
+        which = np.flatnonzero((lane.owner == session) & (lane.seqs < seq + count)
+                               & (lane.seqs + lane.counts > seq) & (lane.seqs > 0))
         for number in which[:64]:
-            self.sender.send(int(number), int(number) + 1)
+            window.sender.send(int(number), int(number) + 1)
 
     def _ask(self):
         now = time.monotonic()
         if now - self.asked_at < 0.02:
             return
         self.asked_at = now
-        for account in np.flatnonzero(self.tallies[:, GAP] > self.tallies[:, EXPECTED]):
-            tally = self.tallies[account]
+        for session in np.flatnonzero(self.tallies[:, GAP] > self.tallies[:, EXPECTED]):
+            tally = self.tallies[session]
             count = min(int(tally[GAP] - tally[EXPECTED]), 65534)
-            request = (self.sessions[account] + int(tally[EXPECTED]).to_bytes(8, "big")
+            request = (self.sessions[session] + int(tally[EXPECTED]).to_bytes(8, "big")
                        + count.to_bytes(2, "big"))
-            self.sockets[account].sendto(request, self.target)
+            self.sockets[session].sendto(request, self.window_of(session).target)
 
-    @property
-    def target(self):
-        """The order port."""
-        return self._target
-
-    def login(self, target, timeout: float = 10.0) -> None:
-        """Sends the login packets each second until every account is in. TimeoutError otherwise."""
-        self._target, deadline = target, time.monotonic() + timeout
+    def login(self, timeout: float = 10.0) -> None:
+        """Sends the login packets each second until every session is in. TimeoutError otherwise."""
+        deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            self.sender.send(0, self.material.logins)
+            for window in self.windows:
+                window.sender.send(0, window.lane.logins)
             until = min(time.monotonic() + 1.0, deadline)
             while time.monotonic() < until:
                 self.hear(0.05)
                 if (self.tallies[:, ACCEPTED] == 1).all():
                     return
                 if (self.tallies[:, ACCEPTED] == -1).any():
-                    names = [self.material.accounts[i][0] for i in
-                             np.flatnonzero(self.tallies[:, ACCEPTED] == -1)]
+                    refused = [self.material.sessions[i] for i in
+                               np.flatnonzero(self.tallies[:, ACCEPTED] == -1)]
+                    names = [f"{each.name} on partition {each.partition}" for each in refused]
                     raise ConnectionError(f"the login of {', '.join(names)} was refused")
         raise TimeoutError(f"{int((self.tallies[:, ACCEPTED] != 1).sum())} of {len(self.sockets)} "
                            f"logins were not answered in {timeout} s")
 
-    def trade(self, progress, window: int = WINDOW, patience_s: float = 10.0) -> float:
-        """Sends every order inside the window until all are answered; the seconds it took.
+    def trade(self, progress, size: int = WINDOW, patience_s: float = 10.0) -> float:
+        """Sends every order inside the windows until all are answered; the seconds it took.
 
         progress(sent packets, answers) is called about five times a second. TimeoutError when
         nothing is answered for `patience_s` while answers are due.
         """
-        enters, total = self.material.enters, len(self.material.owner)
-        sent = first = self.material.logins
+        windows = self.windows
+        logins = sum(window.lane.logins for window in windows)
         begin = last = told = time.perf_counter()
-        done = heard_at = 0
-        while sent < total or done < enters[-1]:
-            limit = int(np.searchsorted(enters, done + window, "right")) - 1
-            settled = int(np.searchsorted(enters, done, "right")) - 1
-            limit = min(limit, max(settled, first) + AHEAD_MAX, sent + BATCH, total)
-            if limit > sent:
-                sent += self.sender.send(sent, limit)
-            only_cancels = done >= enters[sent]     # no window holds them back: wait for an answer
-            self.hear(CALM_S if only_cancels or sent == total else 0.0)
-            done, now = int(self.tallies[:, ANSWERED].sum()), time.perf_counter()
+        heard_at = 0
+        while not all(window.finished for window in windows):
+            now = time.perf_counter()
+            horizon = min(window.place for window in windows) + HORIZON
+            moves = [window.push(horizon, size, now) for window in windows]
+            self.hear(0.0 if any(moves) else CALM_S)
+            for window in windows:
+                window.follow(self.tallies)
+            done, now = sum(window.done for window in windows), time.perf_counter()
             if done != heard_at:
                 heard_at, last = done, now
             elif now - last > patience_s:
-                raise TimeoutError(f"{int(enters[sent]) - done} orders have no answer for "
-                                   f"{patience_s} s; {sent - first} packets were sent")
+                due = [f"{int(w.lane.enters[w.sent]) - w.done} on partition {w.lane.partition}"
+                       for w in windows if w.lane.enters[w.sent] > w.done]
+                raise TimeoutError(f"orders without an answer for {patience_s} s: "
+                                   f"{', '.join(due) or 'none, and nothing can be sent'}")
             if now - told > 0.2:
                 told = now
-                progress(sent - first, int(self.tallies[:, MESSAGES].sum()))
+                progress(sum(window.sent for window in windows) - logins,
+                         int(self.tallies[:, MESSAGES].sum()))
         return last - begin
 
     def drain(self, quiet_s: float = 0.3, timeout: float = 10.0) -> None:
-        """Tells the host each account's next number, so that it misses nothing of the tail, and
+        """Tells the host each session's next number, so that it misses nothing of the tail, and
         listens until nothing has come for `quiet_s`."""
-        material = self.material
-        for account, sock in enumerate(self.sockets):
-            mine = material.owner == account
-            following = max(1, int((material.seqs + material.counts)[mine].max(initial=1)))
-            sock.sendto(self.tokens[account].tobytes() + following.to_bytes(8, "big") + bytes(2),
-                        self.target)
+        for session, sock in enumerate(self.sockets):
+            window = self.window_of(session)
+            following = max(1, next_seq(window.lane, session))
+            sock.sendto(self.tokens[session].tobytes() + following.to_bytes(8, "big") + bytes(2),
+                        window.target)
         deadline = last = time.monotonic()
         deadline += timeout
         while time.monotonic() < deadline and time.monotonic() - last < quiet_s:
@@ -220,17 +283,18 @@ class Crowd:
                 last = time.monotonic()
 
     def ended(self) -> bool:
-        """Whether every account heard the end of its session and lacks nothing before it."""
+        """Whether every session heard the end of its session and lacks nothing before it."""
         return bool((self.tallies[:, ENDED] == 1).all()
                     and (self.tallies[:, EXPECTED] >= self.tallies[:, GAP]).all())
 
-    def missing(self) -> int:
-        """Messages known to exist and not heard."""
-        return int(np.maximum(0, self.tallies[:, GAP] - self.tallies[:, EXPECTED]).sum())
+    def missing(self, session: int) -> int:
+        """Messages of one session known to exist and not heard."""
+        tally = self.tallies[session]
+        return max(0, int(tally[GAP] - tally[EXPECTED]))
 
-    def messages(self, account: int) -> list:
-        """The OUCH messages of the account's stream, in order."""
-        raw, off, out = self.logs[account][:self.tallies[account, USED]].tobytes(), 0, []
+    def messages(self, session: int) -> list:
+        """The OUCH messages of the session's stream, in order."""
+        raw, off, out = self.logs[session][:self.tallies[session, USED]].tobytes(), 0, []
         while off < len(raw):
             size = raw[off] << 8 | raw[off + 1]
             out.append(raw[off + 2:off + 2 + size])
@@ -240,6 +304,7 @@ class Crowd:
     def close(self) -> None:
         """Closes every socket."""
         self.poller.close()
-        self.sender.close()
+        for window in self.windows:
+            window.sender.close()
         for sock in self.sockets:
             sock.close()

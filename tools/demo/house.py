@@ -8,6 +8,8 @@ import time
 
 READY_S = 600.0              # kernels may have to be compiled first
 GAP_HOLD_US = 200_000        # a lost order is waited for: this sender answers gap requests
+PACED = 20_000               # orders of the latency pass, were they all on one partition
+ANSWER_BYTES, FEED_BYTES = 150, 80     # of the acknowledgements and the feed for one order message
 
 
 def _toml(values: dict) -> str:
@@ -18,14 +20,36 @@ def _tables(name: str, rows) -> str:
     return "".join(f"\n[[{name}]]\n{_toml(row)}" for row in rows)
 
 
-def write_config(scene, settings, mode: str, accounts) -> str:
-    """Writes the three files of the config into the scene's folder; the main one's path."""
+def capacity(material) -> dict:
+    """[capacity] for the orders of a demo and its latency pass, as small as holds every message.
+
+    A partition's pages have room for every UserRefNum (a page goes back only when all of it is
+    over, so all may be needed) and its streams and feed for all that its busiest day can say. Two
+    partitions of the demo's own flow take 0.5 GB together.
+    """
+    sessions, most = len(material.sessions), max(lane.messages for lane in material.lanes) + PACED
+    makes = max(lane.makes for lane in material.lanes) + PACED
+    return {"pages": max(256, makes // 256 + 2 * sessions),
+            "chunks": max(128, most * ANSWER_BYTES // 65536 + 2 * sessions),
+            "feed_bytes": _power(most * FEED_BYTES, 24), "feed_messages": _power(2 * most, 16)}
+
+
+def _power(number, lowest):
+    """The power of two from `number` on, 2 ** lowest at least."""
+    return 1 << max(lowest, int(number - 1).bit_length())
+
+
+def write_config(scene, settings, mode: str, accounts, *, partitions=1, layout="auto",
+                 sizes=None) -> str:
+    """Writes the three files of the config into the scene's folder; the main one's path.
+
+    accounts: (name, anything, (ip, port)) of each account. sizes: keys of [capacity].
+    """
     folder = scene.folder
     (folder / "symbols.toml").write_text(_tables("symbols", settings["symbols"]))
     people = [row | {"sources": [source[0]]}
               for row, (_, _, source) in zip(settings["accounts"], accounts, strict=True)]
     (folder / "accounts.toml").write_text(_tables("accounts", people))
-    pages = 4096
     path = folder / "wirematch.toml"
     path.write_text(
         _toml({"name": "demo", "runtime_dir": str(scene.runtime), "symbols_file": "symbols.toml",
@@ -33,7 +57,8 @@ def write_config(scene, settings, mode: str, accounts) -> str:
         + "\n[interface]\n" + _toml({"name": scene.interface, "ip": scene.ip, "mode": mode})
         + "\n[orders]\n" + _toml({"order_port_base": scene.order_port, "silence_ms": 600_000,
                                   "gap_hold_us": GAP_HOLD_US})
-        + "\n[capacity]\n" + _toml({"pages": pages}))
+        + "\n[partitions]\n" + _toml({"count": partitions, "layout": layout})
+        + "\n[capacity]\n" + _toml(sizes or {}))
     for file in (path, folder / "accounts.toml"):
         os.chmod(file, 0o600)
     return str(path)

@@ -2,8 +2,9 @@
 
 The sender does not wait for answers: an order leaves at its time whether or not the one before was
 answered, so a stall is seen by every order that falls into it. Orders alternate between an Enter
-far from the market and the Cancel of it; each is answered by exactly one message. One compiled loop
-sends, spins and listens: the times include the sending and receiving sockets of the participant.
+far from the market and the Cancel of it; each is answered by exactly one message. The partitions
+take turns. One compiled loop sends, spins and listens: the times include the sending and receiving
+sockets of the participant.
 """
 
 import numpy as np
@@ -23,11 +24,11 @@ _send = native.external("wm_inject_frames", types.int64, types.int32, types.uint
 HEAD_START_NS, PATIENCE_NS = 2_000_000, 2_000_000_000
 
 
-def orders(material, account, symbol, count, next_seq, next_ref) -> list:
-    """Payloads of `count` order messages of one account, numbered on from the given ones."""
+def orders(session, symbol, count, next_seq, next_ref) -> list:
+    """Payloads of `count` order messages of one session, numbered on from the given ones."""
     name, tick = symbol["name"], symbol["tick_size"]
     price = max(tick, symbol["reference_price"] // 2 // tick * tick)
-    token, out = material.accounts[account][1], []
+    out = []
     for i in range(count):
         number = next_ref + i // 2
         if i % 2 == 0:
@@ -37,14 +38,16 @@ def orders(material, account, symbol, count, next_seq, next_ref) -> list:
                              cl_ord_id="PACE", tags={})
         else:
             message = encode("ouch", "in", "X", user_ref_num=number, quantity=0)
-        out.append(build_mold(token, next_seq + i, [as_block(unsequenced(message))]))
+        out.append(build_mold(session.token, next_seq + i, [as_block(unsequenced(message))]))
     return out
 
 
 @njit(cache=True)
-def _run(send_fd, data, offsets, lengths, heard_fd, frames, descs, tally, log, token, interval_ns,
-         sent_ns, heard_ns, error):
-    total, sent, heard = sent_ns.size, int64(0), int64(0)
+def _run(send_fds, data, offsets, lengths, heard_fds, frames, descs, tallies, arena, begins,
+         sessions, tokens, interval_ns, sent_ns, heard_ns, error):
+    """Message i goes to way i % ways; only ways that owe an answer are listened to."""
+    total, ways, sent, heard = sent_ns.size, send_fds.size, int64(0), int64(0)
+    answers = np.zeros(ways, np.int64)
     zero = _now() + HEAD_START_NS
     deadline = zero + total * interval_ns + PATIENCE_NS
     while heard < total:
@@ -53,42 +56,58 @@ def _run(send_fd, data, offsets, lengths, heard_fd, frames, descs, tally, log, t
             break
         if sent < total and now >= zero + sent * interval_ns:
             sent_ns[sent] = now
-            _send(int32(send_fd), data.ctypes.data, offsets.ctypes.data, lengths.ctypes.data, sent,
-                  sent + 1, error.ctypes.data)
+            _send(int32(send_fds[sent % ways]), data.ctypes.data, offsets.ctypes.data,
+                  lengths.ctypes.data, sent, sent + 1, error.ctypes.data)
             sent += 1
-        count = _receive(int32(heard_fd), frames.ctypes.data, uint64(0), int32(64),
-                         descs.ctypes.data, uint32(0), uint32(0))
-        if count > 0:
-            now = _now()
+        for way in range(ways):
+            if answers[way] * ways + way >= sent:
+                continue
+            count = _receive(int32(heard_fds[way]), frames.ctypes.data, uint64(0), int32(64),
+                             descs.ctypes.data, uint32(0), uint32(0))
+            if count <= 0:
+                continue
+            now, whose = _now(), sessions[way]
+            tally = tallies[whose]
             before = tally[MESSAGES]
-            _collect(frames, descs, int64(count), tally, log, token)
+            _collect(frames, descs, int64(count), tally, arena[begins[whose]:begins[whose + 1]],
+                     tokens[whose])
             for _ in range(tally[MESSAGES] - before):
-                if heard < total:
-                    heard_ns[heard] = now
+                number = answers[way] * ways + way
+                if number < total:
+                    heard_ns[number] = now
+                    answers[way] += 1
                     heard += 1
     return heard
 
 
-def measure(crowd, scene, payloads, account: int, rate: int) -> np.ndarray:
-    """Sends the payloads at `rate` a second; the time to each answer in ns, in order.
+def measure(crowd, scene, sessions, payloads, rate: int) -> np.ndarray:
+    """Sends the payloads, of the sessions in turn, at `rate` a second in all; the time to each
+    answer in ns, in order.
 
     TimeoutError when answers are missing two seconds after the last order.
     """
-    sock = crowd.sockets[account]
-    if hasattr(crowd.sender, "fd"):
-        send_fd = crowd.sender.fd
-        source, target = scene.source(account), (scene.ip, scene.order_port)
-        packets = [scene.mac + scene.source_mac + frame(p, source, target)[12:] for p in payloads]
-    else:
-        sock.connect((scene.ip, scene.order_port))
-        send_fd, packets = sock.fileno(), payloads
+    send_fds, ends = [], []
+    for session in sessions:
+        window, sock = crowd.window_of(session), crowd.sockets[session]
+        if hasattr(window.sender, "fd"):
+            send_fds.append(window.sender.fd)
+        else:
+            sock.connect(window.target)
+            send_fds.append(sock.fileno())
+        ends.append((crowd.material.sessions[session].source, window.target))
+    packets = payloads
+    if scene.mac:
+        packets = [scene.mac + scene.source_mac + frame(payload, *ends[i % len(ends)])[12:]
+                   for i, payload in enumerate(payloads)]
     lengths = np.array([len(packet) for packet in packets], np.uint32)
     offsets = np.cumsum(lengths, dtype=np.int64) - lengths
     data = np.frombuffer(b"".join(packets), np.uint8).copy()
     count = len(packets)
     sent_ns, heard_ns = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    heard = _run(send_fd, data, offsets, lengths, sock.fileno(), crowd.frames, crowd.descs,
-                 crowd.tallies[account], crowd.logs[account], crowd.tokens[account],
+    heard_fds = [crowd.sockets[session].fileno() for session in sessions]
+    heard = _run(np.array(send_fds, np.int64), data, offsets, lengths,
+                 np.array(heard_fds, np.int64), crowd.frames, crowd.descs, crowd.tallies,
+                 crowd.arena, crowd.begins, np.array(sessions, np.int64), crowd.tokens,
                  10**9 // rate, sent_ns, heard_ns, np.zeros(1, np.int64))
     if heard < count:
         raise TimeoutError(f"{count - heard} of {count} paced orders have no answer")

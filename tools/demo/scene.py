@@ -3,8 +3,9 @@
     namespaces   appliance 10.77.0.1 (wm0) ---- veth ---- market 10.77.0.2 (wm1)
     loopback     appliance 127.0.0.1 (lo),  participants 127.0.0.2
 
-Participants, subscribers and the sender live in the market. Everything ends with `close`, and the
-namespaces also with the process, however it ends.
+Participants, subscribers and the sender live in the market. With several queues, the market's end
+of the veth sends each order to the queue of its partition (bpf/queue.bpf.c), as a card would steer
+it. Everything ends with `close`, and the namespaces also with the process, however it ends.
 """
 
 import contextlib
@@ -20,7 +21,9 @@ from pathlib import Path
 from appliance.native import lib
 from tools import netns, sender
 
-ORDER_PORT, FIRST_SOURCE_PORT = 41000, 42001
+ORDER_PORT, FIRST_SOURCE_PORT = 41000, 42001     # 41000 is a multiple of QUEUES_MAX
+QUEUES_MAX = 8                                   # as in bpf/queue.bpf.c
+QUEUE_PROGRAM = Path(__file__).resolve().parents[2] / "bpf" / "queue.bpf.o"
 RECEIVE_BYTES = 1 << 29
 _SO_RCVBUFFORCE = 33
 
@@ -37,9 +40,9 @@ class Scene:
         self.runtime = self.folder / "run" if os.geteuid() else Path(
             f"/dev/shm/wirematch-demo-{os.getpid()}")
 
-    def source(self, account: int) -> tuple:
-        """(ip, port) from which an account sends."""
-        return self.market_ip, FIRST_SOURCE_PORT + account
+    def source(self, session: int) -> tuple:
+        """(ip, port) from which a session sends."""
+        return self.market_ip, FIRST_SOURCE_PORT + session
 
     @contextlib.contextmanager
     def market(self):
@@ -55,12 +58,14 @@ class Scene:
         """The command line for `wirematch ARGUMENTS`."""
         return [sys.executable, "-m", "appliance.cli", *arguments]
 
-    def open_sender(self, material):
-        """(sender of the material's packets, {(ip, port): socket that hears the answers})."""
-        made = sender.UdpSender(material.pcap)
-        for sock in made.receivers.values():
+    def open_senders(self, material):
+        """(a sender of each lane's packets, {(ip, port): socket that hears the answers})."""
+        made, heard = [sender.UdpSender(lane.pcap) for lane in material.lanes], {}
+        for each in made:
+            heard |= each.receivers
+        for sock in heard.values():
             enlarge(sock)
-        return made, made.receivers
+        return made, heard
 
     def close(self) -> None:
         """Removes what the scene made."""
@@ -69,16 +74,35 @@ class Scene:
 
 
 class NamespaceScene(Scene):
-    """Two namespaces; needs root."""
+    """Two namespaces; needs root. queue_cnt: of the veth; partition p's orders arrive on queue p.
+
+    RuntimeError when several queues cannot be had: the text says what to do.
+    """
 
     ip, market_ip, interface, kind = "10.77.0.1", "10.77.0.2", "wm0", "namespaces"
 
-    def __init__(self):
+    def __init__(self, queue_cnt: int = 1):
         super().__init__()
+        self.queue_cnt = queue_cnt
         self.appliance, self.outside = netns.Namespace(), netns.Namespace()
-        netns.veth_pair(self.appliance, "wm0", self.ip, self.outside, "wm1", self.market_ip)
+        netns.veth_pair(self.appliance, "wm0", self.ip, self.outside, "wm1", self.market_ip,
+                        queue_cnt)
+        if queue_cnt > 1:
+            self._choose_queues()
         self.mac, self.source_mac = (
             bytes.fromhex(netns.mac_of(ip).replace(":", "")) for ip in (self.ip, self.market_ip))
+
+    def _choose_queues(self):
+        """Hangs the program that chooses the queue on what leaves the market."""
+        if not QUEUE_PROGRAM.exists():
+            raise RuntimeError(f"{QUEUE_PROGRAM} is missing; build it with: make setup")
+        try:
+            self.outside.run("tc", "qdisc", "add", "dev", "wm1", "clsact")
+            self.outside.run("tc", "filter", "add", "dev", "wm1", "egress", "bpf", "direct-action",
+                             "object-file", str(QUEUE_PROGRAM), "section", "tc")
+        except RuntimeError as problem:
+            raise RuntimeError(f"a queue for each partition needs tc with clsact and BPF: "
+                               f"{problem}; use --layout shared") from problem
 
     @contextlib.contextmanager
     def market(self):
@@ -88,14 +112,15 @@ class NamespaceScene(Scene):
     def command(self, arguments):
         return ["nsenter", f"--net={self.appliance.path}", *super().command(arguments)]
 
-    def open_sender(self, material):
+    def open_senders(self, material):
         heard = {}
-        for _, _, (ip, port) in material.accounts:
+        for session in material.sessions:
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             enlarge(sock)
-            sock.bind((ip, port))
-            heard[ip, port] = sock
-        return sender.RawSender(material.pcap, "wm1"), heard
+            sock.bind(session.source)
+            heard[session.source] = sock
+        return [sender.RawSender(lane.pcap, "wm1", egress=self.queue_cnt > 1)
+                for lane in material.lanes], heard
 
     def close(self):
         self.appliance.close()
@@ -115,7 +140,7 @@ def enlarge(sock) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
 
 
-def choose() -> tuple[Scene, str]:
+def choose(queue_cnt: int = 1) -> tuple[Scene, str]:
     """The best scene that can be had here, and why it is not the better one ("" when it is)."""
     why = netns.why_not()
-    return (Scene(), why) if why else (NamespaceScene(), "")
+    return (Scene(), why) if why else (NamespaceScene(queue_cnt), "")

@@ -1,7 +1,7 @@
 """The judge of a demo: the oracle's answers and feed for the same orders, message by message.
 
-The oracle (tests/oracle) shares no code with the product; it gets the datagrams that were sent, in
-the order in which they were sent, and must come to the same bytes, time stamps aside.
+The oracle (tests/oracle) shares no code with the product; one Venue a partition gets the datagrams
+that the partition was sent, in that order, and must come to the same bytes, time stamps aside.
 """
 
 import sys
@@ -35,31 +35,33 @@ def oracle():
     return venue
 
 
-def expected(material, datagrams, day):
-    """The oracle's Venue after the day: logins, then every (account, payload) of `datagrams`."""
+def expected(material, partition, datagrams, day):
+    """The oracle's Venue of a partition after the day: logins, then every (session, payload)."""
     module, settings = oracle(), material.settings
-    symbols = [dict(symbol, locate=idx + 1) for idx, symbol in enumerate(settings["symbols"])]
-    venue = module.Venue(0, symbols, settings["accounts"], day=day)
+    symbols = [dict(symbol, locate=partition * 1000 + idx + 1)
+               for idx, symbol in enumerate(material.symbols[partition])]
+    venue = module.Venue(partition, symbols, settings["accounts"], day=day)
     venue.start()
-    for account, (_, token, (ip, port)) in enumerate(material.accounts):
-        venue.login(account, token.encode(), ip, port, 1)
-    for account, payload in datagrams:
-        ip, port = material.accounts[account][2]
-        venue.datagram(ip, port, payload, 0)
+    for session in material.sessions:
+        if session.partition == partition:
+            venue.login(session.account, session.token.encode(), *session.source, 1)
+    for session, payload in datagrams:
+        venue.datagram(*material.sessions[session].source, payload, 0)
     venue.end()
     return venue, module
 
 
-def compare(material, datagrams, day, streams, feed) -> Verdict:
-    """Judges `streams` (OUCH messages by account) and `feed` (ITCH messages)."""
+def compare(material, partition, datagrams, day, streams, feed) -> Verdict:
+    """Judges a partition: `streams` (OUCH messages by session) and `feed` (ITCH messages)."""
     if oracle() is None:
         return Verdict(None)
-    venue, module = expected(material, datagrams, day)
+    venue, module = expected(material, partition, datagrams, day)
     verdict = Verdict(True)
-    for account, heard in enumerate(streams):
-        _judge(verdict, f"account {material.accounts[account][0]}", module.mask_ouch,
-               venue.streams[account], heard)
-    _judge(verdict, "feed", module.mask_itch, venue.feed, feed)
+    for session, heard in streams.items():
+        whose = material.sessions[session]
+        _judge(verdict, f"partition {partition}, account {whose.name}", module.mask_ouch,
+               venue.streams[whose.account], heard)
+    _judge(verdict, f"feed of partition {partition}", module.mask_itch, venue.feed, feed)
     verdict.equal = not (verdict.missing or verdict.surplus or verdict.differing)
     verdict.rejects, verdict.trades = Counter(venue.rejects), len(venue.trades)
     return verdict

@@ -1,12 +1,14 @@
 """What every source makes: an array of commands, the symbols they name, and how accounts behave.
 
-A source says what happens to which order (`target`); UserRefNums and upstream numbers follow from
-that here, so no source counts them itself.
+A source says what happens to which order (`target`); sessions, UserRefNums and upstream numbers
+follow from that here, so no source counts them itself.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from appliance.topology import partition_of
 
 ENTER, REPLACE, CANCEL = (ord(letter) for letter in "OUX")
 BUY, SELL = ord("B"), ord("S")
@@ -24,10 +26,10 @@ COMMAND = np.dtype([
     ("orig_ref", "<u4"),   # set by `number`: the order replaced
     ("symbol", "<u2"),     # index in Flow.symbols
     ("account", "<u2"),    # 0-based; that of the target
+    ("session", "<u2"),    # set by `assign`: which login of the account, counted over the file
     ("kind", "u1"),        # ENTER, REPLACE or CANCEL
     ("side", "u1"),        # BUY or SELL (enter)
     ("tif", "u1"),         # DAY or IOC (enter, replace)
-    ("pad", "u1"),
 ], align=True)
 
 FILL = np.dtype([
@@ -49,7 +51,8 @@ class Flow:
     """The work of a source.
 
     commands: COMMAND[n]. symbols: dicts of the config's symbols file (name, tick_size, lot_size,
-    reference_price; prices in 0.0001). smp: self-match mode of the accounts, dealt out in turn.
+    reference_price, partition where it is pinned; prices in 0.0001). smp: self-match mode of the
+    accounts, dealt out in turn.
     notes: counts of what the data held and what was left out. fills: FILL[m], the trades the data
     says should happen, where the data says so. data: name and origin of the data.
     """
@@ -86,19 +89,42 @@ def ranks(groups):
     return result
 
 
-def number(commands):
-    """Fills user_ref and orig_ref in place: 1, 2, 3.. per account over its enters and replaces.
+def partitions_of(symbols, partitions: int) -> list:
+    """The partition of each symbol: the one it is pinned to, else the hash of its name's."""
+    return [symbol["partition"] if "partition" in symbol
+            else partition_of(symbol["name"], partitions) for symbol in symbols]
 
-    Raises SourceError when a target is not an earlier enter or replace of the same account.
+
+def assign(flow: Flow, accounts: int, partitions: int) -> list:
+    """Gives each command its session: every account has one on every partition with symbols.
+
+    Returns (partition, account) of each session in order: partition by partition. Raises
+    SourceError when a symbol is pinned to a partition that is not there.
+    """
+    where = np.array(partitions_of(flow.symbols, partitions))
+    if where.max() >= partitions:
+        symbol = flow.symbols[int(np.argmax(where))]
+        raise SourceError(f"{symbol['name']} is pinned to partition {where.max()}, and there are "
+                          f"{partitions}: make the flow for more partitions")
+    used = np.unique(where)
+    begins = np.searchsorted(used, where) * accounts
+    flow.commands["session"] = begins[flow.commands["symbol"]] + flow.commands["account"]
+    return [(int(partition), account) for partition in used for account in range(accounts)]
+
+
+def number(commands):
+    """Fills user_ref and orig_ref in place: 1, 2, 3.. per session over its enters and replaces.
+
+    Raises SourceError when a target is not an earlier enter or replace of the same session.
     """
     makes = commands["kind"] != CANCEL
     made = np.flatnonzero(makes)
-    commands["user_ref"][made] = ranks(commands["account"][made]) + 1
+    commands["user_ref"][made] = ranks(commands["session"][made]) + 1
     named = np.flatnonzero(commands["target"] >= 0)
     targets = commands["target"][named]
     bad = ((targets >= named) | ~makes[np.minimum(targets, len(commands) - 1)]
-           | (commands["account"][np.minimum(targets, len(commands) - 1)]
-              != commands["account"][named]))
+           | (commands["session"][np.minimum(targets, len(commands) - 1)]
+              != commands["session"][named]))
     if bad.any() or (commands["target"][commands["kind"] != ENTER] < 0).any():
         raise SourceError("a cancel or replace names an order that its account has not entered")
     replaces = commands["kind"][named] == REPLACE

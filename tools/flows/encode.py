@@ -45,51 +45,86 @@ _YES, _NO, _PRINCIPAL, _ZERO, _U = (ord(letter) for letter in "YNP0U")
 
 @dataclass(frozen=True)
 class Account:
-    """A participant of a flow. source: (ip text, port). token: ten letters or digits."""
+    """A participant of a flow. ip: the address it sends from."""
 
     name: str
     password: str
     firm: str
     smp: str
+    ip: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """One login of an account. source: (ip text, port). token: ten letters or digits."""
+
+    account: Account
+    partition: int
     source: tuple
     token: str
 
 
 @dataclass(frozen=True)
 class Link:
-    """Where datagrams go: destination (ip text, port) and the two MACs as six bytes."""
+    """Where datagrams go: destination (ip text, port of partition 0; partition p is p ports
+    above) and the two MACs as six bytes."""
 
     destination: tuple
     destination_mac: bytes
     source_mac: bytes
 
 
+def _secret(kind, number, seed):
+    digest = hashlib.sha256(f"{kind} {number} of seed {seed}".encode()).digest()
+    return "".join("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[byte % 36] for byte in digest[:10])
+
+
 def accounts_of(count: int, seed: int, sources, smp) -> list:
-    """The participants: names, firms, and tokens and passwords that follow from the seed."""
-    def secret(kind, number):
-        digest = hashlib.sha256(f"{kind} {number} of seed {seed}".encode()).digest()
-        return "".join("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[byte % 36] for byte in digest[:10])
-    return [Account(f"A{number:05d}", secret("password", number), f"F{number:03d}",
-                    smp[(number - 1) % len(smp)], sources[number - 1], secret("token", number))
+    """The participants: names, firms, and passwords that follow from the seed."""
+    return [Account(f"A{number:05d}", _secret("password", number, seed), f"F{number:03d}",
+                    smp[(number - 1) % len(smp)], sources[number - 1][0])
             for number in range(1, count + 1)]
 
 
-def login_payload(account: Account) -> bytes:
+def sessions_of(pairs, accounts, seed: int, sources) -> list:
+    """The logins of `commands.assign`'s (partition, account) pairs, tokens by the seed.
+
+    An account's source port of the nth partition is `n * len(accounts)` above its first one.
+    Raises SourceError when two would share a source.
+    """
+    made = []
+    for idx, (partition, account) in enumerate(pairs):
+        ip, port = sources[account]
+        number = account + 1
+        kind = f"token on partition {partition} of" if partition else "token"
+        made.append(Session(accounts[account], partition,
+                            (ip, port + idx // len(accounts) * len(accounts)),
+                            _secret(kind, number, seed)))
+    if len({session.source for session in made}) < len(made) or any(
+            session.source[1] > 65535 for session in made):
+        raise c.SourceError(f"the sources do not give {len(made)} sessions different ports: list "
+                            "one IP:PORT for each account, ports a multiple of the accounts "
+                            "apart, or begin with a lower port")
+    return made
+
+
+def login_payload(session: Session) -> bytes:
     """The control datagram (sequence 0) that logs an account in, asking for all from number 1."""
-    return build_mold(account.token, CONTROL_SEQ,
-                      [as_block(login_request(account.name, account.password))])
+    return build_mold(session.token, CONTROL_SEQ, [as_block(login_request(
+        session.account.name, session.account.password))])
 
 
-def frame_headers(accounts, link: Link):
-    """A template of 62 bytes (headers and Mold header) per account: u8[accounts, 62]."""
-    rows = np.zeros((len(accounts), FRAME_SZ + MOLD_HEADER.size), np.uint8)
-    for row, account in zip(rows, accounts, strict=True):
+def frame_headers(sessions, link: Link):
+    """A template of 62 bytes (headers and Mold header) per session: u8[sessions, 62]."""
+    rows = np.zeros((len(sessions), FRAME_SZ + MOLD_HEADER.size), np.uint8)
+    for row, session in zip(rows, sessions, strict=True):
         head = (link.destination_mac + link.source_mac + b"\x08\x00"
                 + b"\x45\x00\x00\x00\x00\x00\x40\x00\x40\x11\x00\x00"
-                + ipaddress.IPv4Address(account.source[0]).packed
+                + ipaddress.IPv4Address(session.source[0]).packed
                 + ipaddress.IPv4Address(link.destination[0]).packed
-                + account.source[1].to_bytes(2, "big") + link.destination[1].to_bytes(2, "big")
-                + bytes(4) + account.token.encode("ascii"))
+                + session.source[1].to_bytes(2, "big")
+                + (link.destination[1] + session.partition).to_bytes(2, "big")
+                + bytes(4) + session.token.encode("ascii"))
         row[:len(head)] = np.frombuffer(head, np.uint8)
     return rows
 
@@ -173,9 +208,9 @@ def _datagrams(out, cmds, rows, begins, first, last, upstream, heads, symbols):
     off = 0
     for number in range(first, last):
         begin, end = begins[number], begins[number + 1]
-        account, frame = cmds[rows[begin]].account, off + 16
+        session, frame = cmds[rows[begin]].session, off + 16
         for byte in range(heads.shape[1]):
-            out[frame + byte] = heads[account, byte]
+            out[frame + byte] = heads[session, byte]
         store_be64(out, frame + FRAME_SZ + _SEQ, upstream[rows[begin]])
         store_be16(out, frame + FRAME_SZ + _CNT, end - begin)
         at = frame + heads.shape[1]
@@ -195,13 +230,13 @@ def plan(commands, pack: int):
     """Which commands go into which datagram.
 
     Returns (rows, begins, upstream): datagram i holds commands rows[begins[i]:begins[i+1]] of one
-    account; upstream[command] is its number in the account's stream, from 1. With pack > 1 a
-    message waits until its account has `pack` of them: order between accounts is then not kept.
+    session; upstream[command] is its number in the session's stream, from 1. With pack > 1 a
+    message waits until its session has `pack` of them: order between sessions is then not kept.
     """
     count, upstream = len(commands), ranks_of(commands)
     if pack == 1:
         return np.arange(count), np.arange(count + 1), upstream
-    order = np.argsort(commands["account"], kind="stable")
+    order = np.argsort(commands["session"], kind="stable")
     starts = np.flatnonzero((upstream[order] - 1) % pack == 0)
     ends = np.append(starts[1:], count)
     when = np.argsort(order[ends - 1], kind="stable")
@@ -212,16 +247,16 @@ def plan(commands, pack: int):
 
 
 def ranks_of(commands):
-    """Each command's upstream number: 1, 2, 3.. per account."""
-    return c.ranks(commands["account"]) + 1
+    """Each command's upstream number: 1, 2, 3.. per session."""
+    return c.ranks(commands["session"]) + 1
 
 
-def write_flow(writer, commands, accounts, symbols, link: Link, pack: int) -> int:
+def write_flow(writer, commands, sessions, symbols, link: Link, pack: int) -> int:
     """Writes logins and orders to a `tools.pcap.Writer` (ns, little-endian); datagrams written."""
-    heads = frame_headers(accounts, link)
+    heads = frame_headers(sessions, link)
     begin_ns = int(commands["time_ns"][0]) - LOGIN_LEAD_NS
-    for number, account in enumerate(accounts):
-        payload = login_payload(account)
+    for number, session in enumerate(sessions):
+        payload = login_payload(session)
         frame = np.concatenate((heads[number, :FRAME_SZ], np.frombuffer(payload, np.uint8)))
         seal(frame, 0, len(frame))
         writer.write([begin_ns + number], frame, [0], [len(frame)])
@@ -236,4 +271,4 @@ def write_flow(writer, commands, accounts, symbols, link: Link, pack: int) -> in
         out = np.empty((last - first) * (16 + heads.shape[1]) + messages, np.uint8)
         done = _datagrams(out, commands, rows, begins, first, last, upstream, heads, names.copy())
         writer.write_records(out[:done], last - first)
-    return len(accounts) + len(begins) - 1
+    return len(sessions) + len(begins) - 1
