@@ -144,6 +144,36 @@ def version(as_json):
         click.echo(f"{name:<24} {answer:<34} {purpose}")
 
 
+@main.group()
+def account():
+    """Hide the passwords of accounts behind hashes."""
+
+
+@account.command("hash")
+@click.option("--stdin", is_flag=True, help="Read the password as one line of standard input.")
+def account_hash(stdin):
+    """Print the password_hash of a password, which is asked for."""
+    from .control import secrets
+    password = (sys.stdin.readline().rstrip("\r\n") if stdin
+                else click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    try:
+        click.echo(f'password_hash = "{secrets.make_hash(password)}"')
+    except secrets.SecretError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@account.command()
+@click.argument("path", metavar="FILE")
+def protect(path):
+    """Replace every plain password of an accounts file by its hash."""
+    from .control import secrets
+    try:
+        count = secrets.protect(path)
+    except secrets.SecretError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{path}: {count} password(s) replaced by hashes; only its owner may read it")
+
+
 @main.command()
 @click.option("--if-needed", is_flag=True, help="Do nothing when they are compiled already.")
 def warm(if_needed):

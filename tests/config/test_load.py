@@ -9,6 +9,7 @@ import pytest
 from appliance.config import load as loading
 from appliance.config.load import load
 from appliance.config.mistakes import ConfigError
+from appliance.config.placement import shares
 
 EXAMPLES = Path(loading.__file__).parent / "examples"
 MAIN = """\
@@ -21,6 +22,7 @@ ip = "10.0.0.1"
 """
 SYMBOLS = '[[symbols]]\nname = "ACME"\nreference_price = 1250000\n'
 ACCOUNTS = '[[accounts]]\nname = "ALICE"\npassword = "secret"\nsources = ["10.0.0.2"]\n'
+HASH = "scrypt$14$8$1$" + "A" * 22 + "==$" + "A" * 43 + "="
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_unknown_key_names_file_line_and_nearest_key(files):
 
 def test_word_outside_a_list_is_shown_with_the_list(files):
     text = only(files(MAIN + 'mode = "nativ"\n'))
-    assert 'interface.mode = "nativ": must be one of "auto", "native", "socket"' in text
+    assert 'interface.mode = "nativ": must be one of "auto", "zero-copy", "native", ' in text
     assert 'did you mean "native"?' in text
 
 
@@ -99,7 +101,12 @@ def test_word_outside_a_list_is_shown_with_the_list(files):
     ("[orders]\norder_port_base = 70000", "orders.order_port_base", "from 1 to 65535"),
     ('[orders]\norder_port_base = "26400"', "orders.order_port_base", "a whole number"),
     ("[orders]\ngap_hold_us = 1.5", "orders.gap_hold_us", "a whole number"),
-    ("[partitions]\ncount = 2", "partitions.count", "several partitions on one machine come later"),
+    ("[partitions]\ncount = 33", "partitions.count", "a whole number from 1 to 32"),
+    ('[partitions]\nlayout = "mine"', "partitions.layout", '"auto", "own", "shared"'),
+    ('[day]\nopens = "24:00"', "day.opens", 'a time of day such as "08:00"'),
+    ('[day]\nopens = "08:00"\ncloses = "08:00:00"', "day.closes", "not after day.opens"),
+    ("[supervision]\nlate_ms = 500\nhang_ms = 500", "supervision.hang_ms", "late_ms = 500"),
+    ("[cores]\nmatcher = [1, 2]", "cores.matcher", "2 CPUs for partitions.count = 1"),
     ('[durability]\nlevel = "disk"', "durability.level", 'one of "none"'),
     ("[cores]\nmatcher = [-1]", "cores.matcher", "a CPU"),
     ("[account_defaults]\ncancel_on_disconnect = 1", "account_defaults.cancel_on_disconnect",
@@ -178,6 +185,9 @@ def test_symbol_that_makes_no_sense(files, symbol, why):
     ('name = "A"\npassword = "x"\nsources = ["10.0.0.300"]', "an IPv4 address"),
     ('name = "A"\npassword = "x"\nsources = ["10.0.0.3", "10.0.0.3"]', "stands there twice"),
     ('name = "A"\npassword = "x"\nmax_pages = 5000', "leaves 4095 at most"),
+    ('name = "A"', "exactly one of password and password_hash, not none"),
+    (f'name = "A"\npassword = "x"\npassword_hash = "{HASH}"', "not both"),
+    (f'name = "A"\npassword_hash = "{HASH[:-2]}"', 'that "wirematch account hash" printed'),
     ('name = "A"\npassword = "x"\nsmp = "decrement"', 'one of "off", "oldest", "newest"'),
 ])
 def test_account_that_makes_no_sense(files, account, why):
@@ -208,3 +218,41 @@ def test_readable_passwords_and_missing_sources_are_warned_of(files, tmp_path):
     assert "everyone may read the passwords" in texts and "account A: no sources" in texts
     (tmp_path / "accounts.toml").chmod(0o640)
     assert "everyone" not in " ".join(loading.warnings(load(path)))
+
+
+def test_plain_passwords_are_warned_of_and_hashes_are_not(files, tmp_path):
+    path = files()
+    (tmp_path / "accounts.toml").chmod(0o600)
+    text, = loading.warnings(load(path))
+    assert "plain passwords of ALICE; replace them" in text and "account protect" in text
+    hashed = ACCOUNTS.replace('password = "secret"', f'password_hash = "{HASH}"')
+    config = load(files(accounts=hashed))
+    assert loading.warnings(config) == []
+    assert (config.accounts[0].password, config.accounts[0].password_hash) == (None, HASH)
+
+
+def many(count, partition=""):
+    return "".join(f'[[symbols]]\nname = "S{i}"\nreference_price = 100\n{partition}'
+                   for i in range(count))
+
+
+def test_symbols_are_counted_a_partition_as_they_are_placed(files):
+    main = MAIN + "[partitions]\ncount = 2\n"
+    config = load(files(main, many(1500)))
+    owned = shares(config.symbols, 2)
+    assert sum(map(len, owned)) == 1500 and max(map(len, owned)) <= 1000
+    text = only(files(main, many(1001, "partition = 1\n")))
+    assert "partition 1 would own 1001 symbols; a partition holds 1000 at most" in text
+    assert "partition 0 would own 1001" in only(files(symbols=many(1001)))
+
+
+def test_partition_without_symbols_is_a_warning(files, tmp_path):
+    path = files(MAIN + "[partitions]\ncount = 2\n", SYMBOLS + "partition = 1\n")
+    texts = loading.warnings(load(path))
+    assert any(text.startswith("partition 0: owns no symbol") for text in texts)
+    assert not any(text.startswith("partition 1") for text in texts)
+
+
+def test_cpus_may_be_named_for_every_partition(files):
+    main = MAIN + "[partitions]\ncount = 2\n[cores]\nmatcher = [1, 1]\n"
+    assert load(files(main)).cores.matcher == [1, 1]

@@ -4,7 +4,7 @@
         session = place.login(0)
         feed = place.feed()
 
-One symbol, three accounts. Everything ends with the block, also when it fails.
+A symbol a partition, three accounts. Everything ends with the block, also when it fails.
 """
 
 import contextlib
@@ -27,31 +27,45 @@ SETTINGS = {
                   "cancel_on_disconnect": False} for n in range(ACCOUNTS)]}
 
 
-class Place:
-    """`house` is the running appliance; participants' sockets are made in the market."""
+SMALL = {"pages": 256, "chunks": 256, "feed_bytes": 1 << 24, "feed_messages": 1 << 16,
+         "lg_ladder": 12, "far_levels": 4096, "far_cap": 1024}
 
-    def __init__(self, mode, orders=None):
+
+class Place:
+    """`house` is the running appliance; participants' sockets are made in the market.
+
+    partitions: how many, each with a symbol of its own. orders: more keys of [orders]. sizes: of
+    [capacity]. extra: more of the config file, as text.
+    """
+
+    def __init__(self, mode, orders=None, *, partitions=1, layout="auto", sizes=None, extra=""):
         self.mode, self.orders, self.stack = mode, orders or {}, contextlib.ExitStack()
+        self.count, self.layout, self.extra = partitions, layout, extra
+        self.sizes = sizes if sizes is not None or partitions == 1 else SMALL
         self.opened = []
 
     def __enter__(self):
         with contextlib.ExitStack() as undo:
-            self.scene, why = scene.choose()
+            self.scene, why = scene.choose(self.count if self.layout == "own" else 1)
             undo.callback(self.scene.close)
             assert not why, why
             people = [(row["name"], "", self.scene.source(n))
                       for n, row in enumerate(SETTINGS["accounts"])]
-            self.config_path = house.write_config(self.scene, SETTINGS, self.mode, people)
-            self._orders(self.config_path)
+            symbols = [dict(SETTINGS["symbols"][0], name=self.symbol(p), partition=p)
+                       for p in range(self.count)]
+            self.config_path = house.write_config(
+                self.scene, SETTINGS | {"symbols": symbols}, self.mode, people,
+                partitions=self.count, layout=self.layout, sizes=self.sizes)
+            self._edit(self.config_path)
             self.house = house.House(self.scene, self.config_path)
             undo.callback(self.stop)
             self.house.wait_ready()
-            assert self.row["mode"] == self.mode, self.house.words()
+            assert {row["mode"] for row in self.rows} == {self.mode}, self.house.words()
             self.stack = undo.pop_all()
         return self
 
-    def _orders(self, path):
-        """More keys for the config's [orders]."""
+    def _edit(self, path):
+        """More keys for the config's [orders], and `extra` at its end."""
         with open(path) as file:
             text = file.read()
         kept = [line for line in text.splitlines(keepends=True)
@@ -59,7 +73,7 @@ class Place:
         text = "".join(kept)
         more = "".join(f"{key} = {value}\n" for key, value in self.orders.items())
         with open(path, "w") as file:
-            file.write(text.replace("[orders]\n", "[orders]\n" + more))
+            file.write(text.replace("[orders]\n", "[orders]\n" + more) + self.extra)
 
     def __exit__(self, *problem):
         for each in self.opened:
@@ -74,51 +88,65 @@ class Place:
 
     # -- participants -----------------------------------------------------------------------------
 
-    @property
-    def partition(self):
-        """The partition as the channel file describes it now."""
-        return load_channel(self.house.channel).partitions[0]
+    @staticmethod
+    def symbol(partition) -> str:
+        """The symbol of a partition."""
+        return SYMBOL if partition == 0 else f"{SYMBOL}{partition}"
 
-    def session(self, account, **options) -> OrderSession:
+    @staticmethod
+    def person(account) -> tuple[str, str]:
+        """(name, password) of an account."""
+        row = SETTINGS["accounts"][account]
+        return row["name"], row["password"]
+
+    def partition(self, number=0):
+        """A partition as the channel file describes it now."""
+        return load_channel(self.house.channel).partitions[number]
+
+    def session(self, account, partition=0, **options) -> OrderSession:
         """A participant that has not logged in yet."""
-        person = SETTINGS["accounts"][account]
         with self.scene.market():
-            made = OrderSession(self.partition, person["name"], person["password"],
+            made = OrderSession(self.partition(partition), *self.person(account),
                                 bind=(self.scene.market_ip, 0), **options)
         self.opened.append(made)
         return made
 
-    def login(self, account, requested=1, **options) -> OrderSession:
+    def login(self, account, requested=1, partition=0, **options) -> OrderSession:
         """A participant that has logged in."""
-        made = self.session(account, **options)
+        made = self.session(account, partition, **options)
         made.login(requested)
         return made
 
-    def feed(self, **options) -> FeedHandler:
-        """A subscriber of both feeds."""
+    def feed(self, partition=0, **options) -> FeedHandler:
+        """A subscriber of both feeds of a partition."""
         with self.scene.market():
-            made = FeedHandler(self.partition, self.scene.market_ip, **options)
+            made = FeedHandler(self.partition(partition), self.scene.market_ip, **options)
         self.opened.append(made)
         return made
 
     # -- what the appliance says of itself ---------------------------------------------------------
 
     @property
+    def rows(self) -> list:
+        """Every partition's status."""
+        return self.house.status["partitions"]
+
+    @property
     def row(self) -> dict:
-        """The partition's status."""
-        return self.house.status["partitions"][0]
+        """The first partition's status."""
+        return self.rows[0]
 
     def pid(self, name) -> int:
-        """The process id of portd, matcher@0 or recovery@0."""
+        """The process id of portd, matcher@0, recovery@0 ..."""
         return {row["name"]: row["pid"] for row in self.house.status["processes"]}[name]
 
-    def regions(self):
-        """attach(name): the shared block of the matcher's present instance, read-only."""
+    def regions(self, partition=0):
+        """attach(name): a shared block of the machine or of the partition's present instance."""
         config = config_loader.load(self.config_path)
-        table = topology.build(config, self.row["instance"])
+        table = topology.build(config, [row["instance"] for row in self.rows])
 
         def attach(name):
-            block = table.blocks.get(name) or table.partitions[0].blocks[name]
+            block = table.blocks.get(name) or table.partitions[partition].blocks[name]
             return region.attach(block)
 
         return attach
@@ -140,11 +168,11 @@ def counts(counters) -> dict:
     return {name: int(counters[idx]) for idx, (name, _) in enumerate(shared.COUNTERS)}
 
 
-def trade(buyer, seller, quantity=10, price=PRICE) -> None:
+def trade(buyer, seller, quantity=10, price=PRICE, symbol=SYMBOL) -> None:
     """Buyer and seller trade once; both see their execution."""
-    sell = seller.enter("S", quantity, SYMBOL, price)
+    sell = seller.enter("S", quantity, symbol, price)
     assert seller.wait(sell)[-1].letter == "A"
-    buy = buyer.enter("B", quantity, SYMBOL, price)
+    buy = buyer.enter("B", quantity, symbol, price)
     assert [answer.letter for answer in wait_for(buyer, buy, "E")][-2:] == ["A", "E"]
     assert wait_for(seller, sell, "E")[-1].quantity == quantity
 

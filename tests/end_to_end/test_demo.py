@@ -39,9 +39,9 @@ def test_a_demo_equals_the_oracle_and_loses_nothing(rungs, mode):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["native", "socket"])
-def test_only_portd_has_rights_while_a_demo_runs(rungs, mode):
+def test_matcher_and_recovery_have_no_rights_while_a_demo_runs(rungs, mode):
     rights = rungs[mode].rights
-    assert set(rights) == {"portd", "matcher@0", "recovery@0"}
+    assert set(rights) == {"forkserver", "portd", "matcher@0", "recovery@0"}
     assert rights["portd"].uid == 0 and rights["portd"].capabilities
     for name in ("matcher@0", "recovery@0"):
         assert rights[name].uid != 0

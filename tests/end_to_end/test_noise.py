@@ -112,8 +112,10 @@ def udp_counters(namespace):
 def port_counters(place):
     """(reasons of the XDP program, the AF_XDP socket's own drops) as portd publishes them."""
     time.sleep(0.3)
-    values = place.regions()("port_counters").tolist()
-    return dict(zip(steer.REASONS, values, strict=False)), sum(values[32:34]) + sum(values[35:37])
+    regions = place.regions()
+    reasons = regions("portd_status")[0]["reasons"].tolist()
+    lost = regions("port_status")[0]["statistics"].tolist()
+    return dict(zip(steer.REASONS, reasons, strict=False)), sum(lost[:2]) + sum(lost[3:5])
 
 
 def check_session_work(found):

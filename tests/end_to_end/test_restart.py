@@ -21,7 +21,7 @@ def test_killed_matcher_is_replaced_by_a_new_instance(warm):
         listen(feed)
         assert len(feed.books.orders) == 1
         before = {name: place.pid(name) for name in ("portd", "matcher@0", "recovery@0")}
-        old, old_token = place.partition, buyer.token
+        old, old_token = place.partition(), buyer.token
 
         os.kill(before["matcher@0"], signal.SIGKILL)
         content = place.until(lambda c: c["partitions"][0]["instance"] == 1
@@ -35,7 +35,7 @@ def test_killed_matcher_is_replaced_by_a_new_instance(warm):
             rights = rights_of(after[name])
             assert (rights.uid != 0, rights.capabilities) == (True, 0)
 
-        new = place.partition
+        new = place.partition()
         assert new.instance == 1 and new.feed_session != old.feed_session
         assert all(new.sessions[name][:9] == old.sessions[name][:9]
                    and (old.sessions[name][9], new.sessions[name][9]) == ("0", "1")
