@@ -115,15 +115,43 @@ def status(path, runtime_dir, as_json):
 
     from .control import status as states
     where = runtime_dir or (_load(path).runtime_dir if path else "/dev/shm/wirematch")
+    content, why = _running(where)
+    if content is None:
+        raise click.ClickException(why)
+    click.echo(json.dumps(content, indent=1) if as_json else states.text(content))
+
+
+def _running(where):
+    """(status.json of the appliance that runs in a runtime folder, "") or (None, why not)."""
+    from .control import status as states
     try:
         content = states.read(f"{where}/status.json")
     except OSError as error:
-        raise click.ClickException(f"no appliance runs in {where}: {error.strerror} status.json; "
-                                   "name its --config or --runtime-dir") from error
+        return None, (f"no appliance runs in {where}: {error.strerror} status.json; name its "
+                      "--config or --runtime-dir")
     if not os.path.exists(f"/proc/{content['pid']}"):
-        raise click.ClickException(f"no appliance runs in {where}: its launcher, process "
-                                   f"{content['pid']}, was killed; the next start cleans up")
-    click.echo(json.dumps(content, indent=1) if as_json else states.text(content))
+        return None, (f"no appliance runs in {where}: its launcher, process {content['pid']}, was "
+                      "killed; the next start cleans up")
+    return content, ""
+
+
+@main.command()
+@click.option("--config", "path", required=True, metavar="FILE", help="Main configuration file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def topology(path, as_json):
+    """Show partitions, queues, rings and memory, running or planned."""
+    import json
+
+    from .control import plan
+    config = _load(path)
+    content, _ = _running(config.runtime_dir)
+    if content is not None and content["config_digest"] != config.digest:
+        click.echo(f"warning: process {content['pid']} runs in {config.runtime_dir} by another "
+                   f"configuration ({content['config']}, or this file before it was changed)",
+                   err=True)
+        content = None
+    found = plan.describe(config, content)
+    click.echo(json.dumps(found, indent=1) if as_json else plan.text(found))
 
 
 @main.command()

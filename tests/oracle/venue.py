@@ -58,7 +58,7 @@ class Venue:
             self, [session_name(day, "O", partition, idx + 1, instance)
                    for idx in range(len(accounts))],
             gap_request_interval_ns, gap_hold_ns, hold_pool)
-        self.allowed_sources = allowed_sources
+        self.allowed_sources, self.is_over = allowed_sources, False
         self.streams, self.feed = self.publisher.streams, self.publisher.feed
         self.trades, self.rejects = self.publisher.trades, self.publisher.rejects
         self.dispositions = self.sessions.dispositions
@@ -75,26 +75,35 @@ class Venue:
 
     # -- the day -------------------------------------------------------------------------------
 
-    def start(self, now_ns=0):
-        """Start of day: directory, states, system events; then orders are taken."""
+    def start(self, now_ns=0, opens_later=False):
+        """Start of day: directory, states, system events; then orders are taken, or at
+        `open_market`."""
         self.publisher.time = now_ns
         self.publisher.feed_event(b"O")
         self.publisher.directory()
         self.publisher.feed_event(b"S")
-        self.publisher.feed_event(b"Q")
+        if not opens_later:
+            self.open_market(now_ns)
         self.publisher.stream_event(b"S")
-        self.desk.is_open = True
+
+    def open_market(self, now_ns=0):
+        """Orders are taken from here on; nothing when they are already or the day is over."""
+        if not self.desk.is_open and not self.is_over:
+            self.publisher.time = now_ns
+            self.publisher.feed_event(b"Q")
+            self.desk.is_open = True
 
     def end(self, now_ns=0):
         """End of day: every live order leaves, nothing more is accepted."""
         self.publisher.time = now_ns
-        self.publisher.feed_event(b"M")
+        if self.desk.is_open:
+            self.publisher.feed_event(b"M")
         for account in self.accounts:
             self.book.cancel_account(account.idx, b"E")
         self.publisher.feed_event(b"E")
         self.publisher.feed_event(b"C")
         self.publisher.stream_event(b"E")
-        self.desk.is_open = False
+        self.desk.is_open, self.is_over = False, True
 
     # -- participants --------------------------------------------------------------------------
 
