@@ -25,6 +25,9 @@ struct target {
 struct turn {
     __u32 target_cnt;
     __u32 at;
+    __u64 gap_ns;                   /* between two orders, 0: as fast as they go */
+    __u64 due_ns;                   /* when the next one may leave; it spins until then, which only
+                                       a test run may do */
 };
 
 struct {
@@ -58,6 +61,12 @@ int flood(struct xdp_md *frame)
     struct turn *turn = bpf_map_lookup_elem(&turns, &zero);
     if (!turn)
         return XDP_DROP;
+    if (turn->gap_ns) {
+        __u64 now = bpf_ktime_get_ns();
+        for (int spin = 0; spin < 512 && now < turn->due_ns; spin++)
+            now = bpf_ktime_get_ns();
+        turn->due_ns = (turn->due_ns ? turn->due_ns : now) + turn->gap_ns;
+    }
     __u32 idx = turn->at;
     turn->at = idx + 1 < turn->target_cnt ? idx + 1 : 0;
     struct target *target = bpf_map_lookup_elem(&targets, &idx);

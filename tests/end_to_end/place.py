@@ -35,10 +35,13 @@ class Place:
     """`house` is the running appliance; participants' sockets are made in the market.
 
     partitions: how many, each with a symbol of its own. orders: more keys of [orders]. sizes: of
-    [capacity]. extra: more of the config file, as text.
+    [capacity]. extra: more of the config file, as text. configured: the mode in the file, where
+    it is not the rung that is expected.
     """
 
-    def __init__(self, mode, orders=None, *, partitions=1, layout="auto", sizes=None, extra=""):
+    def __init__(self, mode, orders=None, *, partitions=1, layout="auto", sizes=None, extra="",
+                 configured=""):
+        self.configured = configured or mode
         self.mode, self.orders, self.stack = mode, orders or {}, contextlib.ExitStack()
         self.count, self.layout, self.extra = partitions, layout, extra
         self.sizes = sizes if sizes is not None or partitions == 1 else SMALL
@@ -54,7 +57,7 @@ class Place:
             symbols = [dict(SETTINGS["symbols"][0], name=self.symbol(p), partition=p)
                        for p in range(self.count)]
             self.config_path = house.write_config(
-                self.scene, SETTINGS | {"symbols": symbols}, self.mode, people,
+                self.scene, SETTINGS | {"symbols": symbols}, self.configured, people,
                 partitions=self.count, layout=self.layout, sizes=self.sizes)
             self._edit(self.config_path)
             self.house = house.House(self.scene, self.config_path)

@@ -76,9 +76,19 @@ class Field:
         self.folder = Path(tempfile.mkdtemp(prefix="wirematch-bench-"))
         self.runtime = Path(f"/dev/shm/wirematch-bench-{os.getpid()}")
         self.frame = order_frame()
+        self.cpus = self._share()
         self.config_path = self._write_config()
         self.logins = 0
         self.aim(["T" * 10] * partition_cnt)
+
+    def _share(self) -> list[int]:
+        """CPUs of the matchers: one each where there are enough, else all on the last one, so that
+        the flood has a core to itself; [] lets the appliance choose."""
+        cpus = self.flood_cpus = sorted(os.sched_getaffinity(0))
+        if len(cpus) > self.partition_cnt or len(cpus) == 1:
+            return []
+        self.flood_cpus = cpus[:-1]
+        return cpus[-1:] * self.partition_cnt
 
     def _write_config(self) -> str:
         count = self.partition_cnt
@@ -94,6 +104,7 @@ class Field:
             f'name = "bench"\nruntime_dir = "{self.runtime}"\nsymbols_file = "symbols.toml"\n'
             'accounts_file = "accounts.toml"\n[interface]\nname = "wm0"\n'
             f'ip = "{HERE}"\nmode = "null"\n[partitions]\ncount = {count}\nlayout = "shared"\n'
+            f"[cores]\nmatcher = {self.cpus}\n"
             f"[orders]\norder_port_base = {ORDER_PORT}\ngap_hold_us = 0\nsilence_ms = 600000\n"
             "[capacity]\npages = 1024\nchunks = 16384\nfeed_bytes = 33554432\n"
             "feed_messages = 524288\nlg_ladder = 12\n[account_defaults]\nmax_pages = 1000\n")
@@ -105,16 +116,21 @@ class Field:
             steer.map_set(self.maps["targets"], struct.pack("=I", p), struct.pack(
                 "=10s2s8sIQ", token.encode(), struct.pack("!H", ORDER_PORT + p),
                 f"SYM{p}".ljust(8).encode(), 0, 1))
-        steer.map_set(self.maps["turns"], bytes(4), struct.pack("=II", self.partition_cnt, 0))
 
-    def flood(self, count: int) -> float:
-        """Offers `count` orders as fast as they go; the seconds it took."""
+    def flood(self, count: int, gap_ns: int = 0) -> float:
+        """Offers `count` orders, one every gap_ns or as fast as they go; the seconds it took."""
+        steer.map_set(self.maps["turns"], bytes(4),
+                      struct.pack("=IIQQ", self.partition_cnt, 0, gap_ns, 0))
+        everywhere = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, self.flood_cpus)
         with self.far.entered():
             begun = time.perf_counter()
             check(lib.wm_xdp_live_run(self.program, self.frame, len(self.frame), self.far_ifindex,
                                       0, count, BATCH),
                   "generating live frames", "it needs Linux 5.18 or newer")
-            return time.perf_counter() - begun
+            seconds = time.perf_counter() - begun
+        os.sched_setaffinity(0, everywhere)
+        return seconds
 
     def run_appliance(self, arguments, **options) -> subprocess.Popen:
         """Starts `wirematch ARGUMENTS` in the appliance's namespace."""
@@ -193,22 +209,20 @@ class Appliance:
         self.house.stop()
 
 
-def receive_kernel():
-    """A compiled loop that takes frames and gives them back, counting, until the word is set."""
-    @njit(nogil=True)
-    def receive(port, words, policy_yields):
-        idle = 0
-        while load_acquire_u64(words, 0) == np.uint64(0):
-            count = rx_burst(port, 64)
-            if count:
-                rx_release(port, count)
-                store_release_u64(words, 1, words[1] + np.uint64(count))
-                idle = 0
-            else:
-                idle += 1
-                if policy_yields and idle >= 64:
-                    _yield()
-    return receive
+@njit(nogil=True)
+def receive(port, words, yields):
+    """Takes frames and gives them back, counting in words[1], until words[0] is not 0."""
+    idle = 0
+    while load_acquire_u64(words, 0) == np.uint64(0):
+        count = rx_burst(port, 64)
+        if count:
+            rx_release(port, count)
+            store_release_u64(words, 1, words[1] + np.uint64(count))
+            idle = 0
+        else:
+            idle += 1
+            if yields and idle >= 64:
+                _yield()
 
 
 class BareEnds:
@@ -225,7 +239,7 @@ class BareEnds:
         load.freeze(config, self.table.config_file)
         for block in self.table.blocks.values():
             region.create(block)
-        plan = cores.plan("auto", [], field.partition_cnt)
+        plan = cores.plan("auto", field.cpus, field.partition_cnt)
         self.portd = field.near.popen(
             "taskset", "-c", ",".join(map(str, plan.rest)), sys.executable, "-m",
             "appliance.stages.portd", "--config", str(self.table.config_file))
@@ -259,8 +273,10 @@ class BareEnds:
             port = ports.open_port(reply, fds, p)
             link.send(connection, {"op": "mapped"})
             link.receive(connection)
-            words[2] = 1
-            receive_kernel()(port, words, int(plan.wait != cores.SPIN))
+            words[0] = 1
+            receive(port, words, int(plan.wait != cores.SPIN))        # compiles
+            words[0], words[2] = 0, 1
+            receive(port, words, int(plan.wait != cores.SPIN))
         except Exception as error:                      # noqa: BLE001  a child must not return
             print(f"bare receiver {p}: {error}", file=sys.stderr, flush=True)
         os._exit(0)
