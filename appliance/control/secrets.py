@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import re
+import threading
 import tomllib
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,10 +19,12 @@ from pathlib import Path
 import msgspec
 
 from ..config.model import Password
+from ..host import cores
 
 LG_N, R, P = 14, 8, 1
 SALT_SZ, KEY_SZ = 16, 32
 PREFIX = f"scrypt${LG_N}${R}${P}$"
+NICE = 10
 _MEMORY_MAX = 64 << 20
 _LINE = re.compile(r"""(\s*)password(\s*=\s*)("(?:[^"\\]|\\.)*"|'[^']*')(.*)""", re.DOTALL)
 
@@ -58,6 +61,13 @@ def verify(password: bytes, password_hash: str) -> bool:
     return hmac.compare_digest(_key(password, salt), key)
 
 
+def _step_back(cpus):
+    """The calling thread on these CPUs (all, when none is named) and behind everybody else."""
+    if cpus:
+        cores.pin(cpus)
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+
+
 class Checker:
     """Says whether passwords are right; shared by the desks of all partitions.
 
@@ -65,16 +75,17 @@ class Checker:
     password that was right is remembered as an HMAC under a key of this process, so that the next
     partition and the next login need no wait; a wrong one costs the full time again, and so does
     a name that nobody has. At most `depth` checks wait or run, a quarter of them for one source.
+    The thread stays on `cpus`, which keeps it from the matchers' cores, and is nice to others.
     """
 
-    def __init__(self, accounts, depth=64):
+    def __init__(self, accounts, depth=64, cpus=()):
         self.plain = [a.password and normal(a.password.encode()) for a in accounts]
         self.hashes = [account.password_hash for account in accounts]
         self.dummy = "" if all(self.plain) else make_hash("nobody")
         self.depth, self.key = depth, os.urandom(32)
         self.right: dict[int, bytes] = {}
         self.under_way: dict[bytes, tuple[Future, int]] = {}
-        self.threads = ThreadPoolExecutor(1, "passwords")
+        self.threads = ThreadPoolExecutor(1, "passwords", _step_back, (cpus,))
 
     def check(self, account: int, password: bytes, source=0) -> bool | Future | None:
         """Whether it is this account's password (-1: nobody's): at once or as a Future.

@@ -46,10 +46,9 @@ class Appliance:
     def __init__(self, config):
         self.config, self.topology = config, topo.build(config)
         self.alarms, self.signals, self.state, self.code = Alarms(), 0, "starting", OK
-        self.mailbox = self.folder = self.cores = self.forkserver = self.port = None
+        self.mailbox = self.folder = self.cores = self.forkserver = self.port = self.checker = None
         self.desks = []
         self.today = TradingDay(config, time.time_ns())
-        self.checker = Checker(config.accounts)
         self.status_due = self.liveness_due = 0.0
 
     def run(self) -> int:
@@ -81,6 +80,7 @@ class Appliance:
             log(text, 4)
         self.cores = cores.plan(self.config.cores.wait, self.config.cores.matcher,
                                 self.config.partitions.count)
+        self.checker = Checker(self.config.accounts, cpus=self.cores.rest)
         self.folder = launch.RuntimeFolder(self.topology)
         if self.folder.was_left_behind:
             log(f"cleared {self.folder.path}: left behind by a launcher that was killed", 4)
@@ -232,6 +232,8 @@ class Appliance:
         for desk in up:
             desk.order_stop()
         self._patience(STOP_PATIENCE_S, lambda: all([desk.matcher.ended() for desk in up]))
+        if self.signals:
+            return
         self.today.begin(time.time_ns())
         self.day_file = launch.DayFile(self.topology, self.today.date)
         log(f"day {self.today.day:03d} begins")

@@ -56,7 +56,7 @@ class TradingDay:
 
     def row(self, now_ns: int) -> dict:
         """Its part of status.json."""
-        return {"phase": self.phase, "next_change_ns": self.schedule.next_change_ns(now_ns)}
+        return {"phase": self.phase, "next_change_ns": self._change_ns(now_ns)}
 
     def _phase(self, now_ns):
         phase = self.hours.phase(now_ns)
@@ -64,8 +64,13 @@ class TradingDay:
             phase = OPEN
         return max(self.phase, phase, key=_ORDER.index)
 
+    def _change_ns(self, now_ns):
+        """The market's next change, None when it stays as it is."""
+        stays = self.phase == OPEN and not self.has_end
+        return None if stays else self.schedule.next_change_ns(now_ns)
+
     def _until(self, now_ns):
-        change = self.schedule.next_change_ns(now_ns) if self.has_end else None
+        change = self._change_ns(now_ns)
         if change is None:
             return ""
         return time.strftime(", until %Y-%m-%d %H:%M:%S UTC", time.gmtime(change // 1_000_000_000))

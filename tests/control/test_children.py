@@ -18,6 +18,7 @@ def server(tmp_path_factory):
     yield made
     made.stop()
     box.close()
+    children._libc.prctl(children._PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)   # other tests' orphans
 
 
 def parent_of(pid):

@@ -34,7 +34,8 @@ def test_help_is_quick_and_imports_nothing_heavy():
 
 def test_help_lists_every_command():
     out = wirematch("--help").output
-    for name in ("run", "check-config", "status", "version", "warm", *cli.TOOLS):
+    for name in ("run", "check-config", "status", "topology", "account", "version", "warm",
+                 *cli.TOOLS):
         assert f"\n  {name} " in out
 
 
@@ -55,7 +56,8 @@ def test_bad_config_is_exit_code_1_with_every_mistake(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [
-    ("run",), ("no-such",), ("check-config",), ("status", "--x")])
+    ("run",), ("no-such",), ("check-config",), ("status", "--x"), ("topology",), ("account",),
+    ("account", "protect")])
 def test_wrong_use_is_exit_code_2(arguments):
     assert wirematch(*arguments).exit_code == 2
 

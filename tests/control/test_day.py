@@ -4,10 +4,13 @@ import datetime
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
+from appliance.config.load import DEFAULTS, load
 from appliance.config.model import Day
 from appliance.control.day import DaySchedule
+from appliance.control.trading_day import TradingDay
 
 ZURICH = "Europe/Zurich"
 HOUR, SECOND = 3600 * 10**9, 10**9
@@ -95,3 +98,45 @@ def test_times_never_change_their_order(date):
     times = [f"{hour:02d}:{minute:02d}" for hour in range(5) for minute in (0, 15, 30, 45)]
     moments = [schedule(opens=time).hours(at(f"{date}T12:00")).opens for time in times]
     assert all(early <= late for early, late in pairwise(moments))
+
+
+def trading_day(opens, closes, now):
+    """The TradingDay of the example configuration with these hours, begun at a local time."""
+    config = load(DEFAULTS.parent / "examples" / "appliance.toml")
+    hours = Day(time_zone=ZURICH, opens=opens, closes=closes)
+    return TradingDay(msgspec.structs.replace(config, day=hours), at(now))
+
+
+def test_trading_day_runs_its_course_and_ends_at_midnight():
+    today = trading_day("08:00", "17:30", "2026-10-25T07:00")
+    assert (today.day, today.phase, today.opens_later) == (298, "pre-open", True)
+    assert today.midnight == at("2026-10-25T00:00")
+    assert not today.look(at("2026-10-25T08:00"), []) and not today.opens_later
+    assert not today.look(at("2026-10-25T23:59:59"), []) and today.opens_later
+    assert today.row(at("2026-10-25T20:00")) == {
+        "phase": "closed", "next_change_ns": at("2026-10-26T00:00")}
+    assert today.look(at("2026-10-26T00:00"), [])
+    old = today.date
+    today.begin(at("2026-10-26T00:00"))
+    assert (today.day, today.phase) == (299, "pre-open") and today.date != old
+
+
+def test_phase_of_a_trading_day_does_not_follow_a_clock_that_goes_back():
+    today = trading_day("08:00", "17:30", "2026-06-15T08:00")
+    today.look(at("2026-06-15T07:59"), [])
+    assert today.phase == "open"
+
+
+@pytest.mark.parametrize("opens", ["", "08:00"])
+def test_trading_day_without_closes_goes_on_past_midnight(opens):
+    today = trading_day(opens, "", "2026-06-15T09:00")
+    assert today.row(at("2026-06-15T09:00")) == {"phase": "open", "next_change_ns": None}
+    for now in ("2026-06-16T00:00", "2026-06-16T07:00", "2026-06-18T12:00"):
+        assert not today.look(at(now), []) and today.phase == "open" and today.day == 166
+
+
+def test_trading_day_without_opens_is_open_from_midnight():
+    today = trading_day("", "17:30", "2026-06-15T18:00")
+    assert today.phase == "closed" and today.look(at("2026-06-16T00:00"), [])
+    today.begin(at("2026-06-16T00:00"))
+    assert today.phase == "open" and not today.opens_later

@@ -22,7 +22,7 @@ from appliance.control.secrets import make_hash
 
 NAME = f"wm-t-day-{os.getpid()}"
 RUNTIME = Path("/dev/shm") / NAME
-HOME, PATIENCE_S, CLOSED_S = "127.0.0.1", 60.0, 5
+HOME, PATIENCE_S, CLOSED_S = "127.0.0.1", 60.0, 8
 LEADS_S = (15, 60, 900)      # from start to opening; a cold cache compiles every kernel first
 DAY_S, ACCOUNTS = 86400, ("A1", "A2")
 MAIN = """\
@@ -56,6 +56,9 @@ feed_bytes = 1048576
 feed_messages = 16384
 [cores]
 wait = "yield"
+[supervision]
+late_ms = 5000
+hang_ms = 60000
 [account_defaults]
 sources = ["127.0.0.1"]
 max_pages = 32
@@ -108,12 +111,12 @@ class Dated:
             rerequest=base + 3, group=os.getpid() % 200))
         zone = datetime.timezone(datetime.timedelta(seconds=offset))
         self.day = datetime.datetime.fromtimestamp(now, zone).timetuple().tm_yday
-        self.log = folder / "log"
+        self.log, self.config = folder / "log", folder / "main.toml"
+        self.environment = os.environ | {"PYTHONTZPATH": str(folder)}
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "appliance.cli", "run", "--config", folder / "main.toml"],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONTZPATH": str(folder)})
+                [sys.executable, "-m", "appliance.cli", "run", "--config", self.config],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.environment)
 
     def until(self, condition, patience_s=PATIENCE_S):
         deadline = time.monotonic() + patience_s
@@ -135,6 +138,12 @@ class Dated:
         session.login(timeout=PATIENCE_S)
         session.resume(PATIENCE_S)
         return session
+
+    def wirematch(self, command, *arguments):
+        """What a command prints about this configuration."""
+        return subprocess.run(
+            [sys.executable, "-m", "appliance.cli", command, "--config", self.config, *arguments],
+            env=self.environment, check=True, capture_output=True, text=True).stdout
 
     def stop(self):
         if self.process.poll() is None:
@@ -174,7 +183,7 @@ def reject_of(answers):
 
 @pytest.mark.slow
 def test_day_with_hours_from_before_the_open_to_the_next_morning(begin):
-    running = begin(open_s=8)
+    running = begin(open_s=12)
     with running.session("A1") as one, running.session("A2") as two:
         early = one.enter("B", 100, "ACME", 1_250_000)
         assert reject_of(one.wait(early, PATIENCE_S)) == [2]
@@ -205,6 +214,12 @@ def test_day_with_hours_from_before_the_open_to_the_next_morning(begin):
     assert [row["instance"] for row in content["partitions"]] == [0, 0]
     now = {row["name"]: row["pid"] for row in content["processes"]}
     assert now["portd"] == pids["portd"] and now["matcher@1"] != pids["matcher@1"]
+    shown = json.loads(running.wirematch("topology", "--json"))
+    assert shown["runs"] and (shown["rung"], shown["layout"]) == ("socket", "none")
+    assert {row["name"]: row["pid"] for row in shown["processes"]} == now
+    assert [row["symbols"] for row in shown["partitions"]] == [[], ["ACME"]]
+    assert [row["state"] for row in shown["partitions"]] == ["ready", "ready"]
+    assert f"RUNNING as process {running.process.pid}" in running.wirematch("topology")
     with running.session("A1") as again:
         assert again.session == f"{content['day']:03d}{old[3:]}"
         assert again.user_ref == 0, "a new day knows nothing of the old one"

@@ -1,0 +1,92 @@
+"""`wirematch topology` of configurations that do not run: layouts, sizes, words."""
+
+import json
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from appliance import cli
+from appliance.config.load import load
+from appliance.control import plan
+from appliance.shm import exchange, umem
+
+MAIN = """\
+name = "{name}"
+symbols_file = "symbols.toml"
+accounts_file = "accounts.toml"
+[interface]
+name = "lo"
+ip = "127.0.0.1"
+mode = "{mode}"
+queue = 2
+[partitions]
+count = {count}
+layout = "{layout}"
+[port]
+rx_frames = 256
+tx_frames = 128
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    """config(mode, count, layout): a Config; four symbols, the first one on partition 0."""
+    (tmp_path / "symbols.toml").write_text("".join(
+        f'[[symbols]]\nname = "S{i}"\nreference_price = 100\npartition = {i and -1}\n'
+        for i in range(4)))
+    (tmp_path / "accounts.toml").write_text('[[accounts]]\nname = "A"\npassword = "x"\n')
+
+    def make(mode="native", count=3, layout="shared"):
+        path = tmp_path / "main.toml"
+        path.write_text(MAIN.format(name=f"wm-t-plan-{os.getpid()}", mode=mode, count=count,
+                                    layout=layout))
+        return load(path)
+    return make
+
+
+def test_shared_queue_has_the_sizes_of_its_memory(config):
+    found, sizes = plan.describe(config()), exchange.Plan(2048, 3, 256, 128)
+    assert (found["runs"], found["rung"], found["layout"]) == (False, "native", "shared queue")
+    assert found["frames"] == {"receive": 1024, "transmit": 384, "receive_shared": 1024}
+    assert found["queue_rings"] == {"fill_ring": 1024, "comp_ring": 512, "keeper_rx_ring": 64}
+    for fd, name in ((umem.create_umem(sizes), "umem"), (exchange.create(sizes), "exchange")):
+        assert os.fstat(fd).st_size == found["memory"][name]
+        os.close(fd)
+    assert [row["queue"] for row in found["partitions"]] == [2, 2, 2]
+    assert {str(row["rings"]) for row in found["partitions"]} == {str(
+        {"rx_ring": 256, "tx_ring": 128, "return_ring": 1024, "free_ring": 128})}
+    assert sum(len(row["symbols"]) for row in found["partitions"]) == 4
+    assert found["memory"]["total"] == sum(
+        found["memory"][name] for name in ("umem", "exchange", "shared_memory"))
+
+
+def test_own_queues_have_the_sizes_of_their_memory(config):
+    found = plan.describe(config(count=2, layout="own"))
+    fd = umem.create_umem(umem.Geometry(2048, 256, 128))
+    assert os.fstat(fd).st_size == found["partitions"][0]["umem_bytes"]
+    os.close(fd)
+    assert found["memory"]["umem"] == 2 * found["partitions"][0]["umem_bytes"]
+    assert [row["queue"] for row in found["partitions"]] == [2, 3]
+    assert found["frames"] == {"receive": 512, "transmit": 256, "receive_shared": 0}
+    assert "it would not start here: 4 receive queues are needed" in found["layout_why"]
+
+
+@pytest.mark.parametrize("mode, count, layout, wanted, why", [
+    ("socket", 3, "own", "none", 'interface.mode = "socket"'),
+    ("auto", 1, "auto", "own queue", "one partition needs no other"),
+    ("auto", 3, "auto", "shared queue", "lo has 1"),
+    ("auto", 2, "shared", "shared queue", "plain sockets where no AF_XDP works")])
+def test_layout_is_chosen_as_portd_would_and_says_why(config, mode, count, layout, wanted, why):
+    found = plan.describe(config(mode, count, layout))
+    assert found["layout"] == wanted and why in found["layout_why"]
+
+
+def test_words_say_that_nothing_runs(config):
+    path = config().path
+    result = CliRunner().invoke(cli.main, ["topology", "--config", path])
+    assert result.exit_code == 0 and "NOT RUNNING: this is what the configuration" in result.output
+    assert "1024 receive (shared with all), 128 transmit of its own" in result.output
+    assert "fill_ring 1024, comp_ring 512" in result.output
+    as_json = CliRunner().invoke(cli.main, ["topology", "--config", path, "--json"])
+    assert json.loads(as_json.output) == plan.describe(load(path))
