@@ -69,6 +69,7 @@ class Session:
         self.stream = InOrder(1, self.counts, retry_s, PROGRESS_S)
         self.session, self.next_up, self.sent_blocks = "", 1, {}
         self.spoken_at, self.heard_at = -1e9, clock()
+        self.login_packet, self.login_due = b"", 0.0
 
     def login(self, requested: int = 1, timeout: float = 5.0) -> str:
         """Logs in, asking for acknowledgements from number `requested` on (0: only new ones).
@@ -76,8 +77,7 @@ class Session:
         The login packet is repeated every second. Returns the assigned session name. LoginError
         when refused or not answered in time.
         """
-        packet = build_mold(self.token, 0, [as_block(login_request(
-            self.account, self.password, "", requested))])
+        self.begin_login(requested)
         deadline = self.clock() + timeout
         while not self.session:
             if self.clock() >= deadline:
@@ -85,11 +85,19 @@ class Session:
                     f"login of {self.account} at {self.partition.ip}:{self.partition.order_port} "
                     f"was not answered in {timeout} s; is the appliance up, and is this address "
                     "among the account's sources?")
-            self._transmit(packet)
-            again = min(self.clock() + REPEAT_LOGIN_S, deadline)
-            while not self.session and self.clock() < again:
-                self._receive(again - self.clock())
+            self._keep_up()
+            self._receive(min(self._next_duty(), max(0.0, deadline - self.clock())))
         return self.session
+
+    def begin_login(self, requested: int = 1) -> None:
+        """Sends the login and returns; polling repeats it each second and hears the answer.
+
+        `session` has the assigned name then. A refusal raises LoginError out of the poll.
+        """
+        self.login_packet = build_mold(self.token, 0, [as_block(login_request(
+            self.account, self.password, "", requested))])
+        self.login_due = self.clock()
+        self._keep_up()
 
     def logout(self) -> None:
         """Logout Request; with cancel-on-disconnect the host cancels what is open. Not answered."""
@@ -185,8 +193,11 @@ class Session:
             number += len(blocks)
 
     def _keep_up(self):
-        """Sends the request and the heartbeat that are due."""
+        """Sends the login, the request and the heartbeat that are due."""
         now = self.clock()
+        if self.login_packet and not self.session and now >= self.login_due:
+            self.login_due = now + REPEAT_LOGIN_S
+            self._transmit(self.login_packet)
         wanted = self.stream.ask(now)
         if wanted is not None:
             self.counts["requests"] += 1
@@ -198,6 +209,8 @@ class Session:
         """Seconds until `_keep_up` will have something to send."""
         now = self.clock()
         beat = self.spoken_at + self.heartbeat_s - now if self.session else self.heartbeat_s
+        if self.login_packet and not self.session:
+            beat = self.login_due - now
         return max(0.0, min(beat, self.stream.asks_in(now)))
 
     # -- downstream ----------------------------------------------------------------------------
