@@ -44,12 +44,12 @@ def rungs(warm, order_file, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def bitstamp(warm, tmp_path_factory):
-    """The demo as anyone runs it, over native AF_XDP, its feed recorded."""
+    """The demo on one partition, the whole real half hour over native AF_XDP, its feed recorded."""
     if importlib.util.find_spec("ob_analytics") is None:
         pytest.skip("the Bitstamp sample is missing; install it with: pip install ob-analytics")
     folder = tmp_path_factory.mktemp("bitstamp")
-    demo = Demo(folder, "--mode", "native", "--json", "--record", str(folder / "feed.pcap"),
-                "--messages", str(folder / "feed.itch"), played=False)
+    demo = Demo(folder, "--partitions", "1", "--mode", "native", "--json", "--record",
+                str(folder / "feed.pcap"), "--messages", str(folder / "feed.itch"), played=False)
     try:
         return demo.watch()
     finally:
