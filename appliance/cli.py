@@ -92,16 +92,17 @@ def run(path):
 def check_config(path):
     """Say everything that is wrong with a configuration; change nothing."""
     config = _load(path)
-    from . import topology
     from .config.load import warnings
-    for text in warnings(config):
+    from .control import plan
+    found = plan.describe(config)
+    runs = _running(config.runtime_dir)[0] is not None
+    for text in filter(None, [*warnings(config), "" if runs else plan.shortage(found)]):
         click.echo(f"warning: {text}", err=True)
-    for part in topology.build(config).partitions:
-        megabytes = sum(block.dtype.itemsize * block.count for block in part.blocks.values()) >> 20
-        click.echo(f"partition {part.idx}: {len(part.listings)} symbols, orders to "
-                   f"{config.interface.ip}:{part.order_port}, feed {part.group_a} and "
-                   f"{part.group_b} port {part.feed_port}, {megabytes} MiB at most in "
-                   f"{part.directory}")
+    for row in found["partitions"]:
+        click.echo(f"partition {row['partition']}: {len(row['symbols'])} symbols, orders to "
+                   f"{config.interface.ip}:{row['order_port']}, feed {row['group_a']} and "
+                   f"{row['group_b']} port {row['feed_port']}")
+    click.echo("\n".join(plan.needs(found)))
     click.echo(f"{path}: good ({len(config.accounts)} accounts)")
 
 

@@ -47,6 +47,7 @@ SYMBOLS_MAX = 1000                 # a partition's share of the ITCH stock locat
 ACCOUNTS_MAX = 4096
 PARTITIONS_MAX = 32                # uid_base + p and uid_base + 100 + p stay apart
 SOURCES_MAX = 1024                 # entries of the source allow-list
+QUEUE_MAX = 1023                   # no card has more receive queues
 
 
 def seconds_of(time_of_day: str) -> int:
@@ -73,7 +74,7 @@ class Interface(_Table):
     name: _text(r"^[^/\s]{1,15}\Z", "the name of a network interface, at most 15 characters")
     ip: Ip
     mode: Literal["auto", "zero-copy", "native", "generic", "socket", "null"]
-    queue: _number(0, 1023, "the first receive queue that is used")
+    queue: _number(0, QUEUE_MAX, "the first receive queue that is used")
 
 
 class Partitions(_Table):

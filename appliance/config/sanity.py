@@ -13,6 +13,7 @@ from .model import (
     ACCOUNTS_MAX,
     PARTITIONS_MAX,
     PRICE_MAX,
+    QUEUE_MAX,
     SOURCES_MAX,
     SYMBOLS_MAX,
     seconds_of,
@@ -33,6 +34,7 @@ def judge(where, settings, symbols, accounts, wrong) -> None:
     _hours(settings, main)
     _ports(settings, main)
     _groups(settings, main)
+    _queues(settings, main)
     _rest(settings, main)
     if where["symbols"]:
         _symbols(settings, symbols, _Speaker(where["symbols"], wrong))
@@ -130,6 +132,15 @@ def _groups(settings, main):
     if feed and name and feed != name:
         main.say(("feed", "interface"), f' = "{feed}": only "" or interface.name = "{name}" '
                  "for now; the feed leaves by the order interface")
+
+
+def _queues(settings, main):
+    first, count = _get(settings, "interface", "queue"), _count(settings)
+    own = _get(settings, "partitions", "layout", kind=str) == "own"
+    if own and first is not None and first <= QUEUE_MAX < first + count - 1:
+        main.say(("interface", "queue"), f" = {first}: {count} partitions with queues of their own "
+                 f"would end at queue {first + count - 1}, the highest is {QUEUE_MAX}; lower it, "
+                 'or choose partitions.layout = "shared"')
 
 
 def _rest(settings, main):

@@ -50,14 +50,10 @@ class DaySchedule:
 
     def next_change_ns(self, now_ns: int) -> int | None:
         """When the phase is another one for the first time; None when it never changes."""
-        phase, hours = self.phase(now_ns), self.hours(now_ns)
-        if self.opens is None and self.closes is None:
-            return None
-        while True:
-            for moment in hours:
-                if moment > now_ns and self.phase(moment) != phase:
-                    return moment
-            hours = self.hours(hours.ends)
+        today = self.hours(now_ns)
+        moments = (*today, *self.hours(today.ends))
+        return next((moment for moment in moments
+                     if moment > now_ns and self.phase(moment) != today.phase(now_ns)), None)
 
     def _instant(self, date, seconds):
         """Wall clock in ns of a local time; see the module for skipped and repeated ones."""

@@ -94,7 +94,7 @@ class Desk:
         if request in self.pending:
             return self._tallied("checking"), None
         account = self.by_name.get(request.name.lower(), -1)
-        right = self.checker.check(account, request.password, request.ip)
+        right = self.checker.check(account, request.name, request.password, request.ip)
         if right is None:
             return self._tallied("busy"), None
         if isinstance(right, Future):

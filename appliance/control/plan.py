@@ -1,16 +1,18 @@
 """`wirematch topology`: what an appliance is made of, as it runs or as its files would make it.
 
 Nothing is changed and nothing tried: which rung works and whether the card steers is known for
-certain only when it runs. Sizes are those that portd uses (shm/umem.py, shm/exchange.py).
+certain only when it runs. Sizes are those of the memory itself (shm/umem.py, shm/exchange.py,
+shm/region.py).
 """
 
 import os
 import subprocess
+from pathlib import Path
 
 from .. import topology as topo
 from ..host import cores, nic
 from ..layout import shared
-from ..shm import exchange, umem
+from ..shm import exchange, region, umem
 
 OWN, SHARED = (shared.LAYOUTS[code] for code in (shared.OWN_QUEUE, shared.SHARED_QUEUE))
 NONE = shared.LAYOUTS[0]
@@ -22,9 +24,11 @@ def describe(config, content=None) -> dict:
     configuration, None when none does. Bytes and frames are whole numbers."""
     topology, interface = topo.build(config), config.interface
     layout, why = _as_it_runs(content) if content else _as_it_would(config)
-    core_text, cpus, wait = _cores(config, content)
+    core_text, wait, processes = _cores(config, content)
+    cpu = {row["name"]: row["cpus"][0] for row in processes if row["cpus"]}
     sizes = _sizes(config, layout)
-    rows = [_partition(part, config, layout, sizes) | {"cpu": cpus[part.idx], "wait": wait}
+    rows = [_partition(part, config, layout, sizes)
+            | {"cpu": cpu.get(f"matcher@{part.idx}", -1), "wait": wait}
             for part in topology.partitions]
     for row, now in zip(rows, content["partitions"] if content else ()):
         row |= {key: now[key] for key in ("instance", "state", "cpu", "wait")}
@@ -40,8 +44,7 @@ def describe(config, content=None) -> dict:
         "cores": core_text, "partitions": rows, "queue_rings": sizes["queue_rings"],
         "frames": sizes["frames"], "memory": memory | {"total": sum(memory.values())},
         "pid": content["pid"] if content else None,
-        "processes": [{key: row[key] for key in ("name", "pid", "cpus", "state")}
-                      for row in (content["processes"] if content else ())]}
+        "processes": processes}
 
 
 def _rung(config, content):
@@ -66,7 +69,10 @@ def _as_it_would(config):
     needed, otherwise = config.interface.queue + count, "; plain sockets where no AF_XDP works"
     otherwise = otherwise if config.interface.mode in ("auto", "null") else ""
     if not nic.ifindex_of(name):
-        otherwise += f"; {name} does not exist here, so its queues are not known"
+        own = wanted == "own" or wanted == "auto" and count == 1
+        return OWN if own else SHARED, (
+            f'partitions.layout = "{wanted}"; {name} does not exist here, so its queues are not '
+            f"known, {needed} are needed for the own layout{otherwise}")
     queues = nic.queue_count(name)
     if wanted == "own" and queues < needed:
         return OWN, (f'partitions.layout = "own"; it would not start here: {needed} receive queues '
@@ -95,15 +101,23 @@ def _steers(name):
 
 
 def _cores(config, content):
-    """(one line, CPU of each partition's matcher or -1, wait)."""
+    """(one line, wait, a row for each process); pid None and no CPU: not yet."""
     count = config.partitions.count
     if content:
-        return content["cores"], [-1] * count, content["wait"]
+        return content["cores"], content["wait"], [
+            {key: row[key] for key in ("name", "pid", "cpus", "state")}
+            for row in content["processes"]]
     try:
         plan = cores.plan(config.cores.wait, config.cores.matcher, count)
+        words, wait, matchers, rest = plan.text(), plan.wait, plan.matchers, list(plan.rest)
     except cores.CoreError as error:
-        return f"it would not start here: {error}", [-1] * count, config.cores.wait
-    return plan.text(), plan.matchers, plan.wait
+        words, wait = f"it would not start here: {error}", config.cores.wait
+        matchers, rest = (), []
+    processes = [("portd", rest), ("forkserver", rest)]
+    for p in range(count):
+        processes += [(f"matcher@{p}", list(matchers[p:p + 1])), (f"recovery@{p}", rest)]
+    return words, wait, [{"name": name, "pid": None, "cpus": cpus, "state": "not running"}
+                         for name, cpus in processes]
 
 
 def _sizes(config, layout):
@@ -148,7 +162,7 @@ def _partition(part, config, layout, sizes):
 
 
 def _bytes(blocks):
-    return sum(block.dtype.itemsize * block.count for block in blocks.values())
+    return sum(region.size_of(block) for block in blocks.values())
 
 
 # -- lines for people -----------------------------------------------------------------------------
@@ -166,25 +180,44 @@ def text(plan: dict) -> str:
     """What `describe` found, in lines."""
     head = (f"RUNNING as process {plan['pid']}, in {plan['runtime_dir']}" if plan["runs"]
             else "NOT RUNNING: this is what the configuration would give on this machine")
-    frames, memory = plan["frames"], plan["memory"]
+    frames = plan["frames"]
     lines = [
         f"{plan['name']}: {head}", f"config {plan['config']}",
         f"interface {plan['interface']}, {plan['ip']}, mode {plan['mode_wanted']}, rung "
-        f"{plan['rung'] or 'known when it runs'}",
-        f"layout {plan['layout']} (wanted: {plan['layout_wanted']}): {plan['layout_why']}",
-        f"cores: {plan['cores']}"]
+        f"{plan['rung'] or 'known when it runs'}", *needs(plan)]
     if plan["queue_rings"]:
         lines.append(f"queue {plan['partitions'][0]['queue']}, owned by portd: "
                      f"{_rings(plan['queue_rings'])}; {frames['receive']} receive frames for all")
     for row in plan["partitions"]:
         lines += _partition_lines(row, plan)
-    lines.append(f"memory: UMEM {_size(memory['umem'])}, exchange {_size(memory['exchange'])}, "
-                 f"shared memory at most {_size(memory['shared_memory'])}; together "
-                 f"{_size(memory['total'])}")
     for row in plan["processes"]:
-        lines.append(f"process {row['name']:<12} pid {row['pid']:<8} {row['state']}, CPU "
-                     f"{','.join(map(str, row['cpus']))}")
+        pid = "" if row["pid"] is None else f"pid {row['pid']:<8} "
+        cpus = f", CPU {','.join(map(str, row['cpus']))}" if row["cpus"] else ""
+        lines.append(f"process {row['name']:<12} {pid}{row['state']}{cpus}")
     return "\n".join(lines)
+
+
+def needs(plan: dict) -> list[str]:
+    """What it takes from the machine, in lines: layout, cores, memory."""
+    memory = plan["memory"]
+    return [f"layout {plan['layout']} (wanted: {plan['layout_wanted']}): {plan['layout_why']}",
+            f"cores: {plan['cores']}",
+            f"memory: UMEM {_size(memory['umem'])}, exchange {_size(memory['exchange'])}, "
+            f"shared memory {_size(memory['shared_memory'])}; together {_size(memory['total'])}"]
+
+
+def shortage(plan: dict) -> str:
+    """What runtime_dir has too little room for, in words; "" when the plan fits. All shared memory
+    is taken at start. Of no meaning for an appliance that runs: it has its memory already."""
+    folder = Path(plan["runtime_dir"])
+    while not folder.exists():
+        folder = folder.parent
+    found, needed = os.statvfs(folder), plan["memory"]["shared_memory"]
+    free = found.f_bavail * found.f_frsize
+    if free >= needed:
+        return ""
+    return (f"runtime_dir {plan['runtime_dir']}: {_size(needed)} are needed, {folder} has "
+            f"{_size(free)} free; lower [capacity] or partitions.count, or choose another folder")
 
 
 def _partition_lines(row, plan):
@@ -207,5 +240,5 @@ def _partition_lines(row, plan):
         lines += [f"  {_rings(row['rings'])}",
                   f"  frames: {frames['receive']} receive{shares}, {frames['transmit']} transmit "
                   f"of its own; UMEM {_size(row['umem_bytes']) if row['umem_bytes'] else 'shared'}"]
-    return [*lines, f"  shared memory at most {_size(row['shared_memory_bytes'])} in "
+    return [*lines, f"  shared memory {_size(row['shared_memory_bytes'])} in "
                     f"{row['folder']}"]

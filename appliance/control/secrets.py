@@ -7,6 +7,7 @@ away meanwhile) and a bounded number waits for it.
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -24,7 +25,7 @@ from ..host import cores
 LG_N, R, P = 14, 8, 1
 SALT_SZ, KEY_SZ = 16, 32
 PREFIX = f"scrypt${LG_N}${R}${P}$"
-NICE = 10
+NAME_SZ, NICE = 6, 10
 _MEMORY_MAX = 64 << 20
 _LINE = re.compile(r"""(\s*)password(\s*=\s*)("(?:[^"\\]|\\.)*"|'[^']*')(.*)""", re.DOTALL)
 
@@ -62,9 +63,11 @@ def verify(password: bytes, password_hash: str) -> bool:
 
 
 def _step_back(cpus):
-    """The calling thread on these CPUs (all, when none is named) and behind everybody else."""
+    """The calling thread on these CPUs (all, when none is named or they are gone by now) and behind
+    everybody else."""
     if cpus:
-        cores.pin(cpus)
+        with contextlib.suppress(OSError):
+            cores.pin(cpus)
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
@@ -87,9 +90,11 @@ class Checker:
         self.under_way: dict[bytes, tuple[Future, int]] = {}
         self.threads = ThreadPoolExecutor(1, "passwords", _step_back, (cpus,))
 
-    def check(self, account: int, password: bytes, source=0) -> bool | Future | None:
+    def check(self, account: int, name: bytes, password: bytes, source=0) -> bool | Future | None:
         """Whether it is this account's password (-1: nobody's): at once or as a Future.
 
+        name: as it was given. One check serves all who ask for the same name and password while it
+        waits or runs, whether somebody has that name or not: the time of an answer tells nothing.
         None: too many wait already, all together or from this source; nothing was begun.
         """
         plain = self.plain[account] if account >= 0 else None
@@ -97,7 +102,7 @@ class Checker:
             return hmac.compare_digest(plain, normal(password))
         if account < 0 and not self.dummy:
             return False
-        mark = hmac.digest(self.key, b"%d %s" % (account, normal(password)), "sha256")
+        mark = hmac.digest(self.key, name.lower().ljust(NAME_SZ) + normal(password), "sha256")
         if hmac.compare_digest(self.right.get(account, b""), mark):
             return True
         self.under_way = {m: row for m, row in self.under_way.items() if not row[0].done()}

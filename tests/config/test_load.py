@@ -161,6 +161,28 @@ def test_order_and_rerequest_ports_must_differ(files):
     assert "overlap with orders.order_port_base, which takes 26400-26400" in text
 
 
+@pytest.mark.parametrize("lines, why", [
+    ("[orders]\norder_port_base = 65530", "with 8 partitions it ends at 65537"),
+    ("[orders]\norder_port_base = 26493", "ports 26500-26507 overlap with orders.order_port_base, "
+     "which takes 26493-26500"),
+    ("[feed]\nport = 26407", "overlap with orders.order_port_base, which takes 26400-26407"),
+    ('[feed]\ngroup_b = "239.192.64.8"', 'overlaps with feed.group_a = "239.192.64.1"'),
+    ('[feed]\ngroup_a = "239.255.255.250"', "not multicast"),
+    ("[cores]\nmatcher = [0]", "1 CPUs for partitions.count = 8")])
+def test_ranges_are_as_long_as_there_are_partitions(files, lines, why):
+    assert why in only(files(MAIN + "[partitions]\ncount = 8\n" + lines + "\n"))
+
+
+@pytest.mark.parametrize("queue, layout, good", [
+    (1016, "own", True), (1017, "own", False), (1017, "shared", True), (1017, "auto", True)])
+def test_queues_of_their_own_end_where_queues_end(files, queue, layout, good):
+    path = files(MAIN + f'queue = {queue}\n[partitions]\ncount = 8\nlayout = "{layout}"\n')
+    if good:
+        assert load(path).interface.queue == queue
+    else:
+        assert "would end at queue 1024, the highest is 1023" in only(path)
+
+
 @pytest.mark.parametrize("group, why", [("10.0.0.7", "not multicast"), ("224.0.0.5", "reserved")])
 def test_feed_group_must_be_a_routable_group(files, group, why):
     assert why in only(files(MAIN + f'[feed]\ngroup_a = "{group}"\n'))

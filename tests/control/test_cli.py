@@ -43,6 +43,8 @@ def test_good_config_is_described():
     result = wirematch("check-config", str(EXAMPLE))
     assert result.exit_code == 0
     assert "2 symbols, orders to 127.0.0.1:26400" in result.output
+    for line in ("\nlayout none (wanted: auto)", "\ncores: wait ", "\nmemory: UMEM 0 KiB"):
+        assert line in result.output
     assert f"{EXAMPLE}: good (2 accounts)" in result.output
 
 

@@ -12,7 +12,7 @@ from appliance.config.model import Day
 from appliance.control.day import DaySchedule
 from appliance.control.trading_day import TradingDay
 
-ZURICH = "Europe/Zurich"
+ZURICH, NEW_YORK = "Europe/Zurich", "America/New_York"
 HOUR, SECOND = 3600 * 10**9, 10**9
 
 
@@ -29,16 +29,19 @@ def at(text, zone=ZURICH, fold=0):
 @pytest.mark.parametrize("time, phase", [
     ("00:00:00", "pre-open"), ("07:59:59", "pre-open"), ("08:00:00", "open"),
     ("17:29:59", "open"), ("17:30:00", "closed"), ("23:59:59", "closed")])
-@pytest.mark.parametrize("date", ["2026-06-15", "2026-03-29", "2026-10-25"])
-def test_phases_are_those_of_the_local_clock_on_days_of_any_length(date, time, phase):
-    assert schedule("08:00", "17:30").phase(at(f"{date}T{time}")) == phase
+@pytest.mark.parametrize("zone, date", [
+    (ZURICH, "2026-06-15"), (ZURICH, "2026-03-29"), (ZURICH, "2026-10-25"),
+    (NEW_YORK, "2026-06-15"), (NEW_YORK, "2026-03-08"), (NEW_YORK, "2026-11-01")])
+def test_phases_are_those_of_the_local_clock_on_days_of_any_length(zone, date, time, phase):
+    assert schedule("08:00", "17:30", zone).phase(at(f"{date}T{time}", zone)) == phase
 
 
-@pytest.mark.parametrize("date, hours", [
-    ("2026-03-28", 24), ("2026-03-29", 23), ("2026-10-25", 25), ("2026-10-26", 24)])
-def test_days_are_as_long_as_they_are(date, hours):
-    day = schedule().hours(at(f"{date}T12:00"))
-    assert day.begins == day.opens == at(f"{date}T00:00")
+@pytest.mark.parametrize("zone, date, hours", [
+    (ZURICH, "2026-03-28", 24), (ZURICH, "2026-03-29", 23), (ZURICH, "2026-10-25", 25),
+    (ZURICH, "2026-10-26", 24), (NEW_YORK, "2026-03-08", 23), (NEW_YORK, "2026-11-01", 25)])
+def test_days_are_as_long_as_they_are(zone, date, hours):
+    day = schedule(zone=zone).hours(at(f"{date}T12:00", zone))
+    assert day.begins == day.opens == at(f"{date}T00:00", zone)
     assert day.closes == day.ends == day.begins + hours * HOUR
 
 
@@ -65,21 +68,32 @@ def test_without_times_it_is_always_open():
     assert always.next_change_ns(at("2026-03-29T00:00")) is None
 
 
-def test_skipped_time_is_the_moment_at_which_the_clock_skips():
-    """On 2026-03-29 the clock goes from 02:00 to 03:00."""
-    day = schedule("02:30", "03:10").hours(at("2026-03-29T12:00"))
-    assert day.opens == at("2026-03-29T03:00") == day.begins + 2 * HOUR
+def test_open_from_midnight_to_midnight_never_changes():
+    """Also where midnight itself is skipped or comes twice."""
+    for zone, noon in ((ZURICH, "2026-06-15T12:00"), ("America/Havana", "2026-03-08T12:00"),
+                       ("America/Havana", "2026-11-01T12:00")):
+        assert schedule("00:00", zone=zone).next_change_ns(at(noon, zone)) is None
+
+
+@pytest.mark.parametrize("zone, date", [(ZURICH, "2026-03-29"), (NEW_YORK, "2026-03-08")])
+def test_skipped_time_is_the_moment_at_which_the_clock_skips(zone, date):
+    """On these days the clock goes from 02:00 to 03:00."""
+    noon, three = at(f"{date}T12:00", zone), at(f"{date}T03:00", zone)
+    day = schedule("02:30", "03:10", zone).hours(noon)
+    assert day.opens == three == day.begins + 2 * HOUR
     assert day.closes == day.opens + 600 * SECOND
-    assert schedule("02:00").hours(at("2026-03-29T12:00")).opens == at("2026-03-29T03:00")
+    assert schedule("02:00", zone=zone).hours(noon).opens == three
 
 
-def test_time_that_comes_twice_is_its_first_coming():
-    """On 2026-10-25 the clock goes from 03:00 back to 02:00."""
-    hours = schedule("02:30", "02:45")
-    day = hours.hours(at("2026-10-25T12:00"))
-    assert day.opens == day.begins + 2 * HOUR + 1800 * SECOND
-    assert hours.phase(at("2026-10-25T02:35")) == "open"
-    assert hours.phase(at("2026-10-25T02:35", fold=1)) == "closed"
+@pytest.mark.parametrize("zone, date, hour", [
+    (ZURICH, "2026-10-25", 2), (NEW_YORK, "2026-11-01", 1)])
+def test_time_that_comes_twice_is_its_first_coming(zone, date, hour):
+    """On these days this hour comes twice."""
+    hours = schedule(f"0{hour}:30", f"0{hour}:45", zone)
+    day = hours.hours(at(f"{date}T12:00", zone))
+    assert day.opens == day.begins + hour * HOUR + 1800 * SECOND
+    assert hours.phase(at(f"{date}T0{hour}:35", zone)) == "open"
+    assert hours.phase(at(f"{date}T0{hour}:35", zone, fold=1)) == "closed"
 
 
 @pytest.mark.parametrize("zone, noon", [
@@ -93,10 +107,13 @@ def test_days_follow_one_another_where_the_clock_changes_at_midnight(zone, noon)
     assert table.hours(day.begins - SECOND).ends == day.begins
 
 
-@pytest.mark.parametrize("date", ["2026-03-29", "2026-10-25"])
-def test_times_never_change_their_order(date):
+@pytest.mark.parametrize("zone, date", [
+    (ZURICH, "2026-03-29"), (ZURICH, "2026-10-25"), (NEW_YORK, "2026-03-08"),
+    (NEW_YORK, "2026-11-01")])
+def test_times_never_change_their_order(zone, date):
     times = [f"{hour:02d}:{minute:02d}" for hour in range(5) for minute in (0, 15, 30, 45)]
-    moments = [schedule(opens=time).hours(at(f"{date}T12:00")).opens for time in times]
+    noon = at(f"{date}T12:00", zone)
+    moments = [schedule(opens=time, zone=zone).hours(noon).opens for time in times]
     assert all(early <= late for early, late in pairwise(moments))
 
 

@@ -1,6 +1,7 @@
 """The login desk: sequence-0 datagrams in, bindings and refusals out."""
 
 import dataclasses
+import threading
 import time
 from pathlib import Path
 
@@ -208,6 +209,13 @@ def finished(desk, count=1):
     return found
 
 
+def held_up(desk):
+    """No check of the desk's checker goes on until the event that comes back is set."""
+    go_on = threading.Event()
+    desk.checker.threads.submit(go_on.wait, 30)
+    return go_on
+
+
 def test_hashed_password_is_checked_beside_and_then_remembered(hashed):
     asked = record(login(number=b"42"))
     assert hashed.answer(asked) == ("checking", None)
@@ -231,6 +239,21 @@ def test_wrong_hashed_password_and_unknown_name_wait_alike_every_time(hashed, fi
             "name_or_password", shared.LINK_REFUSE, ord("A"))
 
 
+@pytest.mark.parametrize("name, other", [(b"ALICE", b"alice"), (b"NOBODY", b"nobody")])
+def test_one_check_serves_a_name_whether_anybody_has_it_or_not(hashed, name, other):
+    """Who asks twice at a time must not learn from the second answer whether an account exists."""
+    again = logins.Desk(hashed.partition, 326, hashed.sessions, {}, SECOND, hashed.checker)
+    go_on = held_up(hashed)
+    assert outcome(hashed, name=name, password=b"guess") == "checking"
+    assert outcome(again, name=other, password=b"GUESS") == "checking"
+    assert outcome(again, name=b"NONE", password=b"guess") == "checking"
+    (first,), (same, another) = (
+        [future for _, future in desk.pending.values()] for desk in (hashed, again))
+    assert first is same and first is not another
+    go_on.set()
+    assert [got for _, got, _ in finished(again, 2)] == ["name_or_password"] * 2
+
+
 def test_plain_password_beside_hashes_is_answered_at_once(hashed):
     assert outcome(hashed, name=b"BOB", password=b"change-2") == "bound"
     assert outcome(hashed, name=b"BOB", password=b"change-3") == "name_or_password"
@@ -242,9 +265,11 @@ def test_wrong_source_of_a_hashed_account_is_refused_after_the_check(hashed):
 
 
 def test_too_many_checks_are_busy_one_source_first(hashed):
+    go_on = held_up(hashed)
     taken = [outcome(hashed, password=b"guess%d" % i) for i in range(8)]
-    assert taken[:2] == ["checking"] * 2 and "busy" in taken[2:]
+    assert taken == ["checking"] * 2 + ["busy"] * 6
     got = hashed.answer(record(login(), ip=ELSEWHERE))
     assert got == ("checking", None), "another source has places of its own"
+    go_on.set()
     finished(hashed, hashed.tally["checking"])
     assert outcome(hashed) == "bound", "the right one is remembered"

@@ -3,13 +3,15 @@
 import json
 import os
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from appliance import cli
+from appliance import topology as topo
 from appliance.config.load import load
 from appliance.control import plan
-from appliance.shm import exchange, umem
+from appliance.shm import exchange, region, umem
 
 MAIN = """\
 name = "{name}"
@@ -80,6 +82,44 @@ def test_own_queues_have_the_sizes_of_their_memory(config):
 def test_layout_is_chosen_as_portd_would_and_says_why(config, mode, count, layout, wanted, why):
     found = plan.describe(config(mode, count, layout))
     assert found["layout"] == wanted and why in found["layout_why"]
+
+
+def test_processes_that_would_run_are_named_with_their_cpus(config):
+    found = plan.describe(config(count=2))
+    assert [row["name"] for row in found["processes"]] == [
+        "portd", "forkserver", "matcher@0", "recovery@0", "matcher@1", "recovery@1"]
+    cpus = {row["name"]: row["cpus"] for row in found["processes"]}
+    assert [cpus[f"matcher@{p}"] for p in (0, 1)] == [[row["cpu"]] for row in found["partitions"]]
+    assert {row["pid"] for row in found["processes"]} == {None}
+
+
+def test_too_little_room_is_told_with_what_is_needed(config, tmp_path):
+    found = plan.describe(config())
+    found["memory"]["shared_memory"] = 1 << 60
+    found["runtime_dir"] = str(tmp_path / "not" / "yet")
+    text = plan.shortage(found)
+    assert "1099511627776.0 MiB are needed" in text and f"{tmp_path} has" in text
+    found["memory"]["shared_memory"] = 1
+    assert plan.shortage(found) == ""
+
+
+@pytest.mark.parametrize("count, layout, wanted", [
+    (1, "auto", "own queue"), (2, "auto", "shared queue"), (2, "own", "own queue"),
+    (2, "shared", "shared queue")])
+def test_nothing_is_said_of_the_queues_of_a_device_that_is_not_there(config, count, layout, wanted):
+    plain = config("auto", count, layout)
+    absent = msgspec.structs.replace(plain.interface, name="wm-not-there")
+    found = plan.describe(msgspec.structs.replace(plain, interface=absent))
+    assert found["layout"] == wanted
+    assert "wm-not-there does not exist here" in found["layout_why"]
+    assert "has 1" not in found["layout_why"]
+
+
+def test_shared_memory_is_counted_with_the_headers_of_its_files(config):
+    plain = config()
+    part = topo.build(plain).partitions[0]
+    found = plan.describe(plain)["partitions"][0]["shared_memory_bytes"]
+    assert found == sum(map(region.size_of, part.blocks.values()))
 
 
 def test_words_say_that_nothing_runs(config):

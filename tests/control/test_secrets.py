@@ -1,5 +1,6 @@
 """Passwords and their hashes; an accounts file that is protected in place."""
 
+import os
 import tomllib
 
 import msgspec
@@ -45,6 +46,17 @@ def test_command_hashes_a_line_of_standard_input():
     assert secrets.verify(b"secret", tomllib.loads(result.output)["password_hash"])
     refused = CliRunner().invoke(cli.main, ["account", "hash", "--stdin"], input="\n")
     assert refused.exit_code == 1 and "1 to 10 printable" in refused.output
+
+
+@pytest.mark.parametrize("cpu", [min(os.sched_getaffinity(0)), 4095])
+def test_checks_run_on_their_cpus_and_are_nice_and_do_without_a_cpu_that_is_gone(cpu):
+    checker = secrets.Checker([], cpus=(cpu,))
+    where = checker.threads.submit(os.sched_getaffinity, 0).result(30)
+    nice = checker.threads.submit(os.getpriority, os.PRIO_PROCESS, 0).result(30)
+    checker.close()
+    ours = os.sched_getaffinity(0)
+    assert where == ({cpu} if cpu in ours else ours)
+    assert nice == max(secrets.NICE, os.getpriority(os.PRIO_PROCESS, 0))
 
 
 def test_file_is_protected_in_place_and_the_rest_of_it_stays(tmp_path):
