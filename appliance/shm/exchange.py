@@ -12,17 +12,19 @@ take for comp_ring their free ring.
 
     UMEM      receive frames of all [0, F), F = (partitions + 1) * rx_depth; then tx_depth transmit
               frames a partition
-    exchange  one page of recycler state, then for each partition its return ring, its free ring and
-              its burst (rx_desc: what it holds in hand)
+    exchange  one page of recycler state, then for each partition its return ring, its free ring,
+              its burst (rx_desc: what it holds in hand) and a word for each transmit frame
+              (withheld: 1 while the device still has it from a matcher that died)
 
 A *keeper* socket registers the UMEM, owns the queue's two rings and is bound for good; it receives
 nothing. Matchers' sockets come and go beside it (XDP_SHARED_UMEM), so no rebind is ever busy.
-Indices are u32, never go back and are not reset when a matcher is replaced. One domain of trust:
-whoever maps the UMEM can read every partition's frames.
+Producers are u32, never go back and are not reset when a matcher is replaced. One domain of trust:
+whoever maps UMEM and exchange can spoil every partition's frames, though not portd's memory.
 """
 
 import mmap
 import os
+import socket
 from typing import NamedTuple
 
 import numpy as np
@@ -36,8 +38,8 @@ PAGE_SZ, LINE_SZ = 4096, 64
 RING_HEADER_SZ = 3 * LINE_SZ             # producer, consumer, flags, a line each
 PRODUCER, CONSUMER, FLAGS = 0, LINE_SZ // 4, 2 * LINE_SZ // 4      # u32 positions in a ring
 KEEPER_RX_DEPTH = 64
+PARTITIONS_MAX = 64                      # words for each in the page of recycler state
 _LOW_32 = 0xFFFF_FFFF
-_NEED_WAKEUP = 1
 
 
 def _power(number: int) -> int:
@@ -76,7 +78,7 @@ class Plan(NamedTuple):
     def slice_sz(self) -> int:
         """Bytes of one partition's part of the exchange, whole pages."""
         used = (2 * RING_HEADER_SZ + 8 * (self.fill_depth + self.tx_depth)
-                + ps.BURST_MAX * RX_DESC.itemsize)
+                + ps.BURST_MAX * RX_DESC.itemsize + 4 * self.tx_depth)
         return -(-used // PAGE_SZ) * PAGE_SZ
 
     @property
@@ -101,12 +103,16 @@ class Plan(NamedTuple):
         """Byte offset of its burst in hand, RX_DESC[64]."""
         return self.free_off(partition) + RING_HEADER_SZ + 8 * self.tx_depth
 
+    def withheld_off(self, partition: int) -> int:
+        """Byte offset of its withheld words, u32[tx_depth]."""
+        return self.burst_off(partition) + ps.BURST_MAX * RX_DESC.itemsize
+
 
 def check_plan(plan: Plan) -> None:
     """ValueError unless every size is one that the kernel takes."""
     umem.check_geometry(umem.Geometry(plan.frame_sz, plan.rx_depth, plan.tx_depth))
-    if not 1 <= plan.partition_cnt <= 256:
-        raise ValueError(f"partition_cnt = {plan.partition_cnt}: choose 1 to 256")
+    if not 1 <= plan.partition_cnt <= PARTITIONS_MAX:
+        raise ValueError(f"partition_cnt = {plan.partition_cnt}: choose 1 to {PARTITIONS_MAX}")
 
 
 def create(plan: Plan) -> int:
@@ -146,6 +152,12 @@ class Exchange:
         off = self.plan.burst_off(partition)
         return self.memory[off:off + ps.BURST_MAX * RX_DESC.itemsize].view(RX_DESC)
 
+    def withheld(self, partition: int) -> np.ndarray:
+        """u32[tx_depth]: 1 for each of its transmit frames that a dead matcher left in the device.
+        """
+        off = self.plan.withheld_off(partition)
+        return self.memory[off:off + 4 * self.plan.tx_depth].view(np.uint32)
+
 
 def open_keeper(memory: np.ndarray, plan: Plan) -> int:
     """Privileged: the socket with the UMEM, fill_ring and comp_ring of the queue, not bound yet."""
@@ -183,18 +195,23 @@ def make_shared_port(fd: int, memory: np.ndarray, exchange_fd: int, plan: Plan,
 
     Its transmit frames lie on its free ring: the stack is empty at first.
     """
-    shared = Exchange(exchange_fd, plan)
-    rx, tx = umem.map_rings(fd, {"rx": plan.rx_depth, "tx": plan.tx_depth}).values()
+    rings = umem.map_rings(fd, {"rx": plan.rx_depth, "tx": plan.tx_depth})
+    return port_over(rings["rx"], rings["tx"], Exchange(exchange_fd, plan), memory, partition, fd)
+
+
+def port_over(rx: umem.Ring, tx: umem.Ring, shared: Exchange, memory: np.ndarray, partition: int,
+              fd: int = -1) -> Port:
+    """The same over rings that are mapped already; fd: what a kick calls the kernel with."""
+    plan = shared.plan
     returned, return_addrs = shared.returned(partition)
     freed, free_addrs = shared.free(partition)
     port = umem.empty_port(
         memory, np.zeros(plan.tx_depth, np.uint64), rx_desc=shared.burst(partition),
         fill_words=returned, fill_addrs=return_addrs, comp_words=freed, comp_addrs=free_addrs,
         rx_words=rx.words, rx_descs=rx.entries, tx_words=tx.words, tx_descs=tx.entries)
-    tx.words[tx.flags] = _NEED_WAKEUP        # the kernel says so on the keeper's ring only
     producer = int(tx.words[tx.producer])
     umem.set_words(
-        port, KIND=ps.XSK, RX_FD=fd, FRAME_SZ=plan.frame_sz, TX_FRAME_CNT=plan.tx_depth,
+        port, KIND=ps.XSK, RX_FD=fd & _LOW_32, FRAME_SZ=plan.frame_sz, TX_FRAME_CNT=plan.tx_depth,
         FILL_MASK=plan.fill_depth - 1, RX_MASK=plan.rx_depth - 1, TX_MASK=plan.tx_depth - 1,
         COMP_MASK=plan.tx_depth - 1, FILL_PRODUCER_WORD=PRODUCER, FILL_FLAGS_WORD=FLAGS,
         COMP_PRODUCER_WORD=PRODUCER, COMP_CONSUMER_WORD=CONSUMER,
@@ -206,30 +223,41 @@ def make_shared_port(fd: int, memory: np.ndarray, exchange_fd: int, plan: Plan,
 
 
 class DeadRings:
-    """rx_ring and tx_ring of a matcher's socket, mapped while it lived and read when it is dead."""
+    """rx_ring and tx_ring of a matcher's socket, mapped while it lived and read when it is dead.
+
+    The mapping keeps the socket alive: drop the object when the frames are taken back.
+    """
 
     def __init__(self, fd: int, plan: Plan):
         self.plan = plan
         self.rx, self.tx = umem.map_rings(fd, {"rx": plan.rx_depth, "tx": plan.tx_depth}).values()
 
+    def settle(self) -> None:
+        """Returns when no packet is on its way into rx_ring any more, its slot being empty.
+
+        Closing a packet socket waits until every CPU has left the code that receives (20 ms).
+        """
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+
     def received(self) -> tuple[int, int]:
         """(frames the kernel has put on rx_ring, frames taken from it), u32."""
         return int(self.rx.words[self.rx.producer]), int(self.rx.words[self.rx.consumer])
 
-    def sent(self) -> int:
-        """Frames the kernel has taken from tx_ring, u32."""
-        return int(self.tx.words[self.tx.consumer])
+    def sent(self) -> tuple[int, int]:
+        """(frames put on tx_ring, frames the kernel has taken from it), u32."""
+        return int(self.tx.words[self.tx.producer]), int(self.tx.words[self.tx.consumer])
 
-    def unread(self) -> list[int]:
-        """Addresses on rx_ring that nobody took."""
-        producer, consumer = self.received()
-        count = min((producer - consumer) & _LOW_32, self.plan.rx_depth)
-        mask = self.plan.rx_depth - 1
-        return [int(self.rx.entries[2 * ((consumer + i) & mask)]) for i in range(count)]
+    def rx_frames(self, begin: int, end: int) -> list[int]:
+        """Frames of the packets [begin, end) of rx_ring, as far as they have not been overwritten.
+        """
+        return self._frames(self.rx, self.plan.rx_depth, begin, end)
 
-    def last_sent(self) -> set[int]:
-        """Addresses among which every frame lies that the device may still hold."""
-        sent, mask = self.sent(), self.plan.tx_depth - 1
-        count = min(sent, self.plan.tx_depth)
+    def tx_frames(self, begin: int, end: int) -> list[int]:
+        """The same of tx_ring."""
+        return self._frames(self.tx, self.plan.tx_depth, begin, end)
+
+    def _frames(self, ring, depth, begin, end):
+        count = min((end - begin) & _LOW_32, depth)
         base = ~(self.plan.frame_sz - 1)
-        return {int(self.tx.entries[2 * ((sent - 1 - i) & mask)]) & base for i in range(count)}
+        return [int(ring.entries[2 * ((end - count + i) & (depth - 1))]) & base
+                for i in range(count)]

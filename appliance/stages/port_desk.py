@@ -72,7 +72,16 @@ class PortDesk:
     def _adopt(self):
         rung = int(self.status["rung"])
         if rung != shared.RUNG_SOCKET and "link" in self.store:
-            self.wire.adopt(rung, int(self.status["ifindex"]))
+            try:
+                self.wire.adopt(rung, int(self.status["ifindex"]))
+            except (OSError, RuntimeError) as error:
+                say(f"what a predecessor left cannot be taken over ({error}); all partitions fall "
+                    "to plain sockets until AF_XDP is opened anew")
+                for part in self.topology.partitions:
+                    self.store.drop(f"xsk.{part.idx}")
+                    self.count("rung_lost")
+                self.wire.fall()
+                self._new_generation()
         for part in self.topology.partitions:
             p, row = part.idx, self.rows[part.idx]
             if f"pidfd.{p}" not in self.store:
@@ -137,16 +146,14 @@ class PortDesk:
         for p in list(self.holders):
             self._let_go(p)
         self.wire.fall()
-        for _ in self.topology.partitions:
-            self.count("rung_lost")
         self._new_generation()
+        self.count("rung_lost", len(self.topology.partitions))
 
     def regained(self) -> None:
         """AF_XDP is there again."""
         say(f"all partitions come back to rung {shared.RUNGS[self.wire.rung]}")
-        for _ in self.topology.partitions:
-            self.count("rung_regained")
         self._new_generation()
+        self.count("rung_regained", len(self.topology.partitions))
 
     # -- serving ------------------------------------------------------------------------------
 

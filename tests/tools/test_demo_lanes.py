@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from appliance.layout.datagram import parse_mold
+from tests.netns import needs_namespaces
 from tests.tools.flow_judge import follow, messages
 from tools.demo import house, material, scene
 from tools.demo.crowd import HORIZON, Window, next_seq
@@ -151,10 +152,8 @@ def test_the_config_is_no_larger_than_its_orders_need(made, loopback):
         (loopback.folder / "wirematch.toml").read_text())["capacity"]
 
 
+@needs_namespaces
 def test_a_veth_hands_each_partition_its_own_queue(tmp_path):
-    from tests.netns import reason
-    if reason:
-        pytest.skip(reason)
     if not scene.QUEUE_PROGRAM.exists():
         pytest.skip(f"{scene.QUEUE_PROGRAM} is not built: make setup")
     steer = scene.QUEUE_PROGRAM.with_name("measure.bpf.o")
