@@ -161,14 +161,28 @@ class PortDesk:
         """Counts an event of PORT_EVENTS."""
         self.status["events"][EVENTS[event]] += number
 
+    def may_ask(self, connection) -> bool:
+        """Whether the peer's user is portd's own or a matcher's; others are counted."""
+        _, uid, _ = self._peer(connection)
+        known = uid == os.geteuid() or any(uid == part.matcher_uid
+                                           for part in self.topology.partitions)
+        if not known:
+            self.count("open_refused")
+            say(f"user {uid} asked for a port and is no matcher's")
+        return known
+
+    @staticmethod
+    def _peer(connection):
+        return _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED,
+                                                  _PEER.size))
+
     def open_for(self, connection, message) -> None:
         """Answers "open" with a new port; ValueError when the peer may not have it."""
         p = message.get("partition")
         if not isinstance(p, int) or not 0 <= p < len(self.topology.partitions):
             raise ValueError(f"there is no partition {p!r}")
         part = self.topology.partitions[p]
-        pid, uid, _ = _PEER.unpack(connection.getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        pid, uid, _ = self._peer(connection)
         if uid not in (os.geteuid(), part.matcher_uid):
             self.count("open_refused")
             raise ValueError(f"process {pid} of user {uid} asked for the port of partition {p}, "

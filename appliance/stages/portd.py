@@ -43,6 +43,7 @@ from appliance.stages.watch import say
 
 EXIT_FAILURE, EXIT_CANNOT_RUN = 1, 77
 TICK_S, PUBLISH_S, SILENT_S = 0.02, 0.1, 30.0
+OPENED_MAX = 128               # connections at a time; a matcher has one for some milliseconds
 
 
 class Service:
@@ -85,6 +86,9 @@ class Service:
         try:
             connection, _ = self.listener.accept()
         except OSError:
+            return
+        if len(self.opened) >= OPENED_MAX or not self.portd.may_ask(connection):
+            connection.close()
             return
         connection.setblocking(False)
         self.opened[connection] = time.monotonic()
