@@ -12,6 +12,7 @@ Nothing of this tells anybody by itself: an AF_XDP reader whose program is gone 
 import os
 import socket
 import sys
+import time
 
 from appliance.host import nic
 from appliance.layout import shared
@@ -20,6 +21,7 @@ from appliance.shm import steer
 AF_XDP = 44
 RETRY_S = 1.0                   # between two tries to come back from plain sockets
 PROGRAM_S = 0.1                 # between two looks at which program the device has
+DYING_S = 0.02                  # from the loss of its program to the loss of its name
 EVENTS = shared.PORT_EVENT_INDEX
 
 
@@ -95,15 +97,25 @@ class Watch:
             return
         if self.wire.is_attached() and not self.wire.foreign_program():
             return
+        if not self._stays():
+            return                               # it goes with its device: the next look says so
         self.portd.count("program_detached")
         say(f"our XDP program was taken off {self.name}; putting it on again")
         try:
             self.wire.attach_again()
         except OSError as error:
+            if not self._stays():
+                return
             self._stranger()
             self.portd.lost(f"our XDP program cannot be put on {self.name} again: {error}")
             return
         self.portd.count("program_attached")
+
+    def _stays(self) -> bool:
+        """Whether the device is still the same one a moment later: one that is being deleted loses
+        its program before its name."""
+        time.sleep(DYING_S)
+        return nic.ifindex_of(self.name) == self.wire.ifindex
 
     def _stranger(self):
         """Names another program on the device, once."""

@@ -20,8 +20,8 @@ pytestmark = [needs_namespaces, needs_bpf, pytest.mark.slow]
 LONG = os.environ.get("WIREMATCH_LONG") == "1"
 MATCHER_KILLS, PORTD_KILLS = (200, 50) if LONG else (6, 5)
 COUNT = 3
-SIZES = {"pages": 2048, "chunks": 12288 if LONG else 2048, "feed_bytes": 1 << 26, "feed_messages": 1 << 20,
-         "lg_ladder": 12, "far_levels": 4096, "far_cap": 1024}
+SIZES = {"pages": 2048, "chunks": 12288 if LONG else 2048, "feed_bytes": 1 << 26,
+         "feed_messages": 1 << 20, "lg_ladder": 12, "far_levels": 4096, "far_cap": 1024}
 QUICK = {"gap_hold_us": 200_000}
 
 
