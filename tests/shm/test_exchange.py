@@ -104,7 +104,7 @@ class Queue:
         self.sockets, self.rings = {}, {}
 
     def send(self, partition, count):
-        """Packets for a partition; each few are waited for, since veth drops what it cannot hold."""
+        """Packets for a partition; each few are waited for: veth drops what it cannot hold."""
         rings, sent = self.rings[partition], 0
         while sent < count:
             few = min(VETH_TAKES, count - sent)
