@@ -18,7 +18,7 @@ TOOLS = {
     "replay": ("tools.replay", "Replay a capture onto an interface."),
     "record": ("tools.record", "Write a feed to a capture file, from the subscriber's side."),
     "demo": ("tools.demo", "Run the whole appliance on real orders here, and judge it."),
-    "bench": ("tools.bench", "Measure the matching core."),
+    "bench": ("tools.bench", "Measure the core, the partitions, the kernel's path."),
 }
 
 
@@ -130,6 +130,10 @@ def _running(where):
     except OSError as error:
         return None, (f"no appliance runs in {where}: {error.strerror} status.json; name its "
                       "--config or --runtime-dir")
+    except ValueError as error:
+        return None, f"{where}/status.json is not an appliance's: {error}"
+    if not isinstance(content, dict) or "pid" not in content:
+        return None, f"{where}/status.json is not an appliance's: it names no process"
     if not os.path.exists(f"/proc/{content['pid']}"):
         return None, (f"no appliance runs in {where}: its launcher, process {content['pid']}, was "
                       "killed; the next start cleans up")

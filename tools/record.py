@@ -6,6 +6,8 @@ asked for and the answers written too. `--messages FILE` also writes each ITCH m
 order, in the day-file form: a two-byte length before each.
 """
 
+import contextlib
+import signal
 import socket
 import struct
 import sys
@@ -13,6 +15,7 @@ import time
 
 import click
 
+from tools.options import Finite
 from tools.pcap import Writer
 
 _RECORD = struct.Struct("<IIII")
@@ -80,17 +83,25 @@ class Recorder:
 
 
 def follow(handler, recorder, seconds, report) -> None:
-    """Records until the session ends, the time is over, or Ctrl-C."""
+    """Records until the session ends, the time is over, Ctrl-C or SIGTERM.
+
+    About once a second what has gathered is written, so a killed recorder loses no more than that.
+    FeedError when the messages contradict each other.
+    """
     deadline = time.monotonic() + seconds if seconds else float("inf")
-    told = 0.0
+    told, stopped = 0.0, []
+    handlers = {number: signal.signal(number, lambda *_: stopped.append(True))
+                for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        while not handler.ended and time.monotonic() < deadline:
+        while not (handler.ended or stopped) and time.monotonic() < deadline:
             handler.poll(0.1)
             if time.monotonic() - told >= 1.0:
                 told = time.monotonic()
+                recorder.flush()
                 report(handler, recorder)
-    except KeyboardInterrupt:
-        pass
+    finally:
+        for number, before in handlers.items():
+            signal.signal(number, before)
 
 
 def _progress(handler, recorder):
@@ -104,14 +115,15 @@ def _progress(handler, recorder):
 @click.argument("channel", type=click.Path(exists=True, dir_okay=False))
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="FILE.pcap to write.")
 @click.option("--ip", required=True, help="Address of the interface to join on.")
-@click.option("--partition", default=0, show_default=True, help="Whose feed.")
-@click.option("--seconds", default=0.0, help="Stop after this time (0: at the end of the session).")
+@click.option("--partition", default=0, show_default=True, type=click.IntRange(0),
+              help="Whose feed.")
+@click.option("--seconds", default=0.0, type=Finite(0),
+              help="Stop after this time (0: at the end of the session).")
 @click.option("--messages", type=click.Path(dir_okay=False),
               help="Also write every ITCH message once, in order, as a day file.")
 def command(channel, out, ip, partition, seconds, messages):
     """Record the feed described by CHANNEL (the channel.json of a running appliance)."""
     from appliance.client.channel import ChannelError, load
-    from appliance.client.feed import FeedHandler
     try:
         partitions = load(channel).partitions
         part = partitions[partition]
@@ -120,8 +132,23 @@ def command(channel, out, ip, partition, seconds, messages):
     except IndexError:
         raise click.ClickException(f"--partition {partition}: {channel} has "
                                    f"{len(partitions)} partition(s), from 0") from None
-    recorder = Recorder(out, ip)
-    day = open(messages, "wb") if messages else None
+    with contextlib.ExitStack() as stack:
+        facts = _record(part, ip, out, messages, seconds, stack)
+    if facts["missing"]:
+        raise click.ClickException(f"{facts['missing']} messages are missing")
+
+
+def _record(part, ip, out, messages, seconds, stack) -> dict:
+    """Records; the handler's statistics. ClickException in words; `stack` closes the files."""
+    from appliance.client.book import FeedError
+    from appliance.client.feed import FeedHandler
+    try:
+        recorder = Recorder(out, ip)
+        stack.callback(recorder.close)
+        day = stack.enter_context(open(messages, "wb")) if messages else None
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: cannot be written: {error.strerror}"
+                                   ) from error
     hook = (lambda _, m: day.write(len(m).to_bytes(2, "big") + m)) if day else None
     try:
         handler = FeedHandler(part, ip, hook, on_packet=recorder.of(part))
@@ -129,12 +156,13 @@ def command(channel, out, ip, partition, seconds, messages):
         raise click.ClickException(
             f"joining {part.group_a} and {part.group_b} on {ip}: {error.strerror}; give --ip the "
             "address of an interface of this machine") from error
-    follow(handler, recorder, seconds, _progress)
-    _progress(handler, recorder)
-    print(file=sys.stderr)
-    recorder.close()
-    if day:
-        day.close()
-    handler.close()
-    if handler.statistics()["missing"]:
-        raise click.ClickException(f"{handler.statistics()['missing']} messages are missing")
+    stack.callback(handler.close)
+    try:
+        follow(handler, recorder, seconds, _progress)
+    except FeedError as error:
+        raise click.ClickException(f"the feed contradicts itself, and {out} ends there: {error}"
+                                   ) from error
+    finally:
+        _progress(handler, recorder)
+        print(file=sys.stderr)
+    return handler.statistics()

@@ -18,11 +18,13 @@ import numpy as np
 from . import pcap as pcap_file
 from .flow import endpoint, mac
 from .flows.commands import SourceError
+from .options import Finite
 from .sender import RawSender, SendError, UdpSender, ip_text, payloads, rewrite, wait
 
 BATCH = 512
 SLICE_NS = 100_000_000       # a look at the clock, Ctrl-C and the progress line at least this often
 LATE_NS = 1_000_000          # a packet sent later than this after its time counts as late
+FAR_NS = 1 << 61             # what is due later than this is due then, in 73 years
 MOLD_HEADER_SZ = 20
 
 
@@ -82,13 +84,16 @@ def schedule(capture, *, multiplier=1.0, pps=None, mbps=None, top_speed=False):
     count = len(capture)
     if top_speed:
         return None
+    slowest = 1 / FAR_NS
     if pps:
-        return (np.arange(count) * (1e9 / pps)).astype(np.int64)
-    if mbps:
+        due_ns = np.arange(count) * (1e9 / max(pps, slowest))
+    elif mbps:
         before = np.concatenate(([0], np.cumsum(capture.lengths.astype(np.int64))[:-1]))
-        return (before * (8e3 / mbps)).astype(np.int64)
-    times = np.maximum.accumulate(capture.times_ns)
-    return ((times - times[0]) / multiplier).astype(np.int64)
+        due_ns = before * (8e3 / max(mbps, slowest))
+    else:
+        times = np.maximum.accumulate(capture.times_ns)
+        due_ns = (times - times[0]) / max(multiplier, slowest)
+    return np.minimum(due_ns, FAR_NS).astype(np.int64)
 
 
 class Replay:
@@ -202,7 +207,8 @@ def open_sender(capture, interface=None, use_socket=False, to=None, to_mac=None,
     several partitions needs it) or None; from_ip: "IP" or None."""
     destination = None
     if to:
-        destination = endpoint(to) if ":" in to else (endpoint(f"{to}:1")[0], 0)
+        destination = endpoint(to) if ":" in to else (_ip(to), 0)
+    from_ip = _ip(from_ip) if from_ip else None
     sources = {(ip, 0): (from_ip, 0) for ip in _ips(payloads(capture).sources)} if from_ip else {}
     if use_socket:
         targets = {(ip, 0): destination for ip in _ips(payloads(capture).targets)} if to else {}
@@ -214,6 +220,14 @@ def open_sender(capture, interface=None, use_socket=False, to=None, to_mac=None,
     return capture, RawSender(capture, interface)
 
 
+def _ip(text):
+    """The address itself. Raises SourceError."""
+    try:
+        return endpoint(f"{text}:1")[0]
+    except SourceError:
+        raise SourceError(f"{text!r} is not an IPv4 address such as 10.77.0.1") from None
+
+
 def _ips(ends):
     """The different addresses of (ip, port) rows, as texts."""
     return [ip_text(number) for number in np.unique(ends[:, 0]).tolist()]
@@ -223,20 +237,20 @@ def _ips(ends):
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--interface", "-i", help="Interface to send frames on (root or CAP_NET_RAW).")
 @click.option("--socket", "use_socket", is_flag=True, help="Send payloads by UDP sockets instead.")
-@click.option("-x", "--multiplier", type=click.FloatRange(0, min_open=True),
+@click.option("-x", "--multiplier", type=Finite(0, min_open=True),
               help="So many times the capture's speed (default 1).")
-@click.option("-p", "--pps", type=click.FloatRange(0, min_open=True), help="Packets a second.")
-@click.option("-M", "--mbps", type=click.FloatRange(0, min_open=True), help="Megabits a second.")
+@click.option("-p", "--pps", type=Finite(0, min_open=True), help="Packets a second.")
+@click.option("-M", "--mbps", type=Finite(0, min_open=True), help="Megabits a second.")
 @click.option("-t", "--topspeed", is_flag=True, help="As fast as possible.")
 @click.option("-l", "--loop", default=1, show_default=True, type=click.IntRange(0),
               help="Times; 0 = until interrupted.")
 @click.option("--limit", type=click.IntRange(1), help="The first N packets only.")
-@click.option("--stats", type=click.FloatRange(0, min_open=True), help="A line every SECS seconds.")
+@click.option("--stats", type=Finite(0, min_open=True), help="A line every SECS seconds.")
 @click.option("--to", help="IP:PORT to send to instead, or IP (ports stay).")
 @click.option("--from", "from_ip", help="IP to send from instead (ports stay).")
 @click.option("--to-mac", help="Destination MAC instead.")
 @click.option("--from-mac", help="Source MAC instead.")
-@click.option("--login-wait", default=0.5, show_default=True, type=click.FloatRange(0),
+@click.option("--login-wait", default=0.5, show_default=True, type=Finite(0),
               help="Seconds from an order pcap's logins to its first order, at least.")
 @click.option("--drop-cut-tail", is_flag=True, help="Leave out a last packet that is not whole.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")

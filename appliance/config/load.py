@@ -95,8 +95,9 @@ def warnings(config: Config) -> list[str]:
 def _read(path):
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                  if isinstance(error, UnicodeDecodeError) else str(error))
         raise ConfigError([f"{path}: cannot be read: {reason}"]) from error
     try:
         return Source(str(path), text), tomllib.loads(text)

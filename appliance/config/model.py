@@ -34,7 +34,7 @@ Firm = _text(r"^[A-Za-z0-9]{0,4}\Z", "at most 4 letters or digits")
 SymbolName = _text(r"^[!-~]{1,8}\Z", "1 to 8 printable characters without spaces")
 TimeOfDay = _text(r"^(([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)?\Z",
                   'a time of day such as "08:00", or ""')
-PathText = _text(r"^.+\Z", "the path of a file")
+PathText = _text(r"^[^\x00-\x1f]+\Z", "the path of a file")
 
 
 def _power(low, high):

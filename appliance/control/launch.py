@@ -32,6 +32,7 @@ class RuntimeFolder:
         self.path, self.lock_path = topology.runtime_dir, topology.lock_file
         self._make()
         self._refuse_foreign()
+        os.chmod(self.path, 0o711)       # not before: a folder of others stays as it is
         self.lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,7 +55,6 @@ class RuntimeFolder:
                 if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
                     raise LaunchError(f"runtime_dir {self.path} is not a folder of this user; "
                                       "remove it or choose another") from None
-            os.chmod(self.path, 0o711)
         except OSError as error:
             raise LaunchError(f"making runtime_dir {self.path}: {error.strerror}; choose one that "
                               "this user may write, best on tmpfs") from error

@@ -48,6 +48,13 @@ def only(path):
     return found[0]
 
 
+@pytest.mark.parametrize("key", ["symbols_file", "accounts_file", "runtime_dir"])
+def test_path_with_control_characters_is_refused(files, key):
+    main = re.sub(rf"{key} = .*\n", "", MAIN)
+    found = complaints(files(main=f'{key} = "a\\u0000b"\n{main}'))
+    assert any(f"{key} = " in text and "must be the path of a file" in text for text in found)
+
+
 def test_smallest_config_gets_every_default(files):
     config = load(files())
     defaults = tomllib.loads(loading.DEFAULTS.read_text())

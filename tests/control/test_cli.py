@@ -77,6 +77,13 @@ def test_status_of_a_killed_launcher_is_not_taken_for_a_running_one(tmp_path):
     assert result.exit_code == 1 and f"process {gone.pid}, was killed" in result.output
 
 
+@pytest.mark.parametrize("content", ["", "text", "{}", "[]", "\x00"])
+def test_status_file_of_something_else_is_refused_in_words(tmp_path, content):
+    (tmp_path / "status.json").write_text(content)
+    result = wirematch("status", "--runtime-dir", str(tmp_path))
+    assert result.exit_code == 1 and "status.json is not an appliance's" in result.output
+
+
 def test_version_tells_features():
     result = wirematch("version")
     assert result.exit_code == 0

@@ -51,9 +51,11 @@ def test_folder_left_behind_is_cleared(table):
 def test_folder_with_other_files_is_refused_and_left_alone(table):
     table.runtime_dir.mkdir()
     (table.runtime_dir / "thesis.tex").write_text("years")
+    table.runtime_dir.chmod(0o775)
     with pytest.raises(launch.LaunchError, match=r"holds other files \(thesis.tex\)"):
         launch.RuntimeFolder(table)
     assert (table.runtime_dir / "thesis.tex").read_text() == "years"
+    assert table.runtime_dir.stat().st_mode & 0o777 == 0o775       # /tmp, say, stays everyone's
 
 
 def test_link_to_a_foreign_folder_is_refused(table, tmp_path):

@@ -116,7 +116,7 @@ class Demo:
         return outcome
 
     def end(self) -> None:
-        """Interrupts it when it still runs."""
+        """Interrupts it when it still runs; removes what one that was killed could not."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
@@ -124,3 +124,4 @@ class Demo:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        Path(f"{self.runtime}.day").unlink(missing_ok=True)

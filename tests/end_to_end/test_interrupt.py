@@ -90,7 +90,7 @@ def alive(pid):
         return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL],
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL],
                          ids=lambda number: number.name)
 def test_nothing_stays_behind(warm, long_order_file, tmp_path, number):
     demo = Demo(tmp_path, "--orders", str(long_order_file), "--mode", "native", played=False)

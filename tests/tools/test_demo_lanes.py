@@ -114,6 +114,25 @@ def test_a_toml_that_does_not_fit_its_pcap_is_refused_in_words(made, loopback, t
         material.load(path, loopback)
 
 
+SESSION = b"[[flow.sessions]]\naccount = 'A'\ntoken = 'T'\nip = '10.0.0.1'\nport = 1\n"
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    (b"", "flow. is missing"), (b"flow = 1", "flow. is missing"), (b"[flow", "Expected"),
+    (b"\xff", "utf-8"), (b"[flow]\npartitions = 33", "not 1 to 32"),
+    (b"[flow]\npartitions = true", "not 1 to 32"), (b"[flow]\nsessions = 1", "flow.sessions"),
+    (SESSION.replace(b"'A'", b"1"), "lacks account, token"),
+    (SESSION, "symbols.. is missing"),
+    (SESSION + b"[[symbols]]\nname = 'A'\npartition = 1", "only 1 partitions"),
+    (SESSION + b"[[symbols]]\nname = 'A'", "accounts.. is missing"),
+])
+def test_a_toml_of_something_else_is_refused_in_words(tmp_path, text, words):
+    path = tmp_path / "b.pcap"
+    path.with_suffix(".toml").write_bytes(text)
+    with pytest.raises(material.MaterialError, match=f"b.toml: .*{words}.*wirematch flow"):
+        material.settings_of(path)
+
+
 def test_a_window_stops_at_its_size_and_at_the_horizon(made, loopback):
     loaded = material.load(made.pcap, loopback)
     lane = loaded.lanes[1]

@@ -234,6 +234,9 @@ def test_interrupting_prints_the_summary(ends, orders):
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["-i", "nowhere0"], "no interface 'nowhere0' here; there are:"),
+    (["-i", "lo", "-x", "nan"], "nan is not a finite number"),
+    (["-i", "lo", "-p", "inf"], "inf is not a finite number"),
+    (["-i", "lo", "--from", "here"], "'here' is not an IPv4 address"),
     (["-i", "lo", "-t", "-p", "5"], "-p and -t are two paces"),
     ([], "give --interface IF"), (["-i", "lo", "--socket"], "give --interface IF"),
     (["--socket"], "10.77.0.2:42001"), (["-i", "lo", "--to", "nothing"], "not an IPv4 address"),

@@ -24,6 +24,9 @@ def test_due_times_follow_the_letter(tmp_path):
     assert schedule(capture, pps=1000).tolist() == [0, 1_000_000, 2_000_000, 3_000_000]
     assert schedule(capture, mbps=8).tolist() == [0, 100_000, 300_000, 360_000]
     assert schedule(capture, top_speed=True) is None
+    for slow in ({"multiplier": 1e-300}, {"pps": 1e-300}, {"mbps": 1e-300}):
+        far = schedule(capture, **slow)
+        assert far[0] == 0 and far[-1] == far.max() > 10**18     # in decades, not in the past
 
 
 def test_no_packet_is_due_before_its_time():

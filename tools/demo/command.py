@@ -19,6 +19,13 @@ def _interrupt(*_):
     raise KeyboardInterrupt
 
 
+def _writable(path) -> None:
+    """Raises OSError now, not after the day is over, when a wanted file cannot be written."""
+    if path:
+        with open(path, "ab"):
+            pass
+
+
 class Course:
     """One demo from the first namespace to the verdict. `result` is what --json prints."""
 
@@ -29,6 +36,8 @@ class Course:
     def prepare(self):
         """Scene, orders, config, appliance, subscriber."""
         from tools.demo import audience, house, material, scene
+        _writable(self.options["record"])
+        _writable(self.options["messages"])
         count, mode, layout = self._partitions(), self.options["mode"], self.options["layout"]
         self.scene, why = scene.choose(count if layout == "own" else 1)
         self.stack.callback(self.scene.close)
@@ -249,6 +258,8 @@ def command(**options):
     say = (lambda text: print(text, file=sys.stderr, flush=True)) if options["as_json"] else (
         lambda text: print(text, flush=True))
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:      # not under nohup
+        signal.signal(signal.SIGHUP, _interrupt)
     course = Course(options, say)
     try:
         with course.stack:

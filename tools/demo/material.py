@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import int64, njit
 
+from appliance.config.model import PARTITIONS_MAX
 from appliance.topology import partition_of
 from tools import pcap as pcap_file
 from tools import sender
@@ -20,6 +21,7 @@ from tools import sender
 _ENTER, _REPLACE = ord("O"), ord("U")
 _UNSEQUENCED = ord("U")
 _NOBODY = 65535
+_SESSION_KEYS = {"account": str, "token": str, "ip": str, "port": int}
 
 
 class MaterialError(ValueError):
@@ -121,15 +123,32 @@ def settings_of(path) -> dict:
     beside = Path(path).with_suffix(".toml")
     try:
         settings = tomllib.loads(beside.read_text())
-        if not all(key in session for session in settings["flow"]["sessions"]
-                   for key in ("account", "token", "ip", "port")):
-            raise KeyError("account, token, ip, port of [[flow.sessions]]")
+        _judge(settings)
         return settings
     except OSError as error:
         raise MaterialError(f"{beside}: {error.strerror}; an order file has its symbols and "
                             "accounts beside it: make both with `wirematch flow`") from error
-    except (tomllib.TOMLDecodeError, KeyError) as error:
+    except ValueError as error:                       # no TOML, no text, or not of this form
         raise MaterialError(f"{beside}: {error}; make it with `wirematch flow`") from error
+
+
+def _judge(settings) -> None:
+    """Raises MaterialError unless the keys that this module reads are there, with their types."""
+    flow = settings.get("flow")
+    count = flow.get("partitions", 1) if isinstance(flow, dict) else 0
+    if type(count) is not int or not 1 <= count <= PARTITIONS_MAX:
+        raise MaterialError(f"[flow] is missing, or its partitions are not 1 to {PARTITIONS_MAX}")
+    for name, rows, keys in (("flow.sessions", flow.get("sessions"), _SESSION_KEYS),
+                             ("symbols", settings.get("symbols"), {"name": str}),
+                             ("accounts", settings.get("accounts"), {"name": str})):
+        for row in rows if isinstance(rows, list) and rows else [None]:
+            if not isinstance(row, dict) or not all(
+                    type(row.get(key)) is kind for key, kind in keys.items()):
+                raise MaterialError(f"[[{name}]] is missing, or lacks {', '.join(keys)}")
+            where = row.get("partition", 0)
+            if type(where) is not int or not -1 <= where < count:
+                raise MaterialError(f"[[{name}]] names partition {where}, or there are only "
+                                    f"{count} partitions")
 
 
 def partitions_of(path) -> int:
