@@ -1,6 +1,7 @@
 """Participants that trade without pause, one process a partition: the load of the kill campaigns.
 
     load = Load(place, partition, account, price)      load.answered is live; it trades by itself
+    load = Load(..., pace=3000)      at most so many orders a second, what was late is made up for
     load.stop()                      what happened to every order, by instance of the partition
 
 A participant buys and sells in turn at one price, so that each pair trades, with at most WINDOW
@@ -28,10 +29,10 @@ ANSWERED, INSTANCES, UP, STOP = range(4)
 class Participant:
     """The process's side: one account, one partition, instance after instance."""
 
-    def __init__(self, channel, partition, name, password, ip, symbol, price, shown):
+    def __init__(self, channel, partition, name, password, ip, symbol, price, pace, shown):
         self.channel, self.partition = channel, partition
         self.name, self.password, self.ip = name, password, ip
-        self.symbol, self.price, self.shown = symbol, price, shown
+        self.symbol, self.price, self.pace, self.shown = symbol, price, pace, shown
         self.rows = []
 
     def run(self):
@@ -55,15 +56,18 @@ class Participant:
                "whole": False, "missing": 0}
         self.rows.append(row)
         self.shown[INSTANCES], self.shown[UP] = len(self.rows), 1
-        looked = time.monotonic()
+        looked = begun = time.monotonic()
         while not self.shown[STOP]:
-            if row["entered"] - row["accepted"] - row["rejected"] < WINDOW:
+            due = row["entered"] + 1 if self.pace == 0 else \
+                (time.monotonic() - begun) * self.pace
+            if row["entered"] - row["accepted"] - row["rejected"] < WINDOW \
+                    and row["entered"] < due:
                 side = "BS"[row["entered"] % 2]
                 session.enter(side, QUANTITY, self.symbol, self.price)
                 row["entered"] += 1
                 self._count(row, session.poll(0.0))
             else:
-                self._count(row, session.poll(0.01))
+                self._count(row, session.poll(0.01 if self.pace == 0 else 0.001))
             if time.monotonic() - looked > 0.1:
                 looked = time.monotonic()
                 if self._is_over(instance):
@@ -100,7 +104,7 @@ class Participant:
 class Load:
     """The test's side of a Participant in a process of its own."""
 
-    def __init__(self, place, partition, account, price):
+    def __init__(self, place, partition, account, price, pace=0):
         context = multiprocessing.get_context("fork")
         self.shown, self.place = context.RawArray("q", 8), place
         self.path = place.scene.folder / f"load-{partition}-{account}.json"
@@ -108,7 +112,7 @@ class Load:
         with place.scene.market():
             self.process = context.Process(target=_run, daemon=True, args=(
                 str(place.house.channel), partition, name, password, place.scene.market_ip,
-                place.symbol(partition), price, self.shown, str(self.path)))
+                place.symbol(partition), price, pace, self.shown, str(self.path)))
             self.process.start()
         self.report = []
 
@@ -140,10 +144,10 @@ class Load:
         return self.report
 
 
-def _run(channel, partition, name, password, ip, symbol, price, shown, path):
+def _run(channel, partition, name, password, ip, symbol, price, pace, shown, path):
     lib.wm_die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    participant = Participant(channel, partition, name, password, ip, symbol, price,
+    participant = Participant(channel, partition, name, password, ip, symbol, price, pace,
                               np.frombuffer(shown, np.int64))
     participant.run()
     with open(path, "w") as file:
