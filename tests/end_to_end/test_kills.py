@@ -80,7 +80,8 @@ def test_killed_matchers_are_back_and_the_others_do_not_notice(layout):
         for report in reports[:victim]:
             check_whole(report)
         assert len(reports[victim]) >= MATCHER_KILLS // 2, "it trades with instance after instance"
-        assert place.row["instance"] == 0 and place.rows[victim]["instance"] == MATCHER_KILLS
+        assert [row["instance"] for row in place.rows] == [0] * victim + [MATCHER_KILLS], \
+            place.house.words()
         port = place.house.fresh_status()["port"]
         if layout == "shared":
             place.until(lambda c: c["port"]["fill_level"] == (COUNT + 1) * 4096)
@@ -106,7 +107,7 @@ def test_killed_portd_costs_nobody_an_order(layout):
                 time.sleep(draw.uniform(1.0, 1.4))        # more often is taken for a broken one
                 os.kill(place.pid("portd"), signal.SIGKILL)
                 place.until(lambda c, turn=turn: c["port"]["events"]["adopted"] == turn + 1)
-            assert [place.pid(f"matcher@{p}") for p in range(COUNT)] == before
+            assert [place.pid(f"matcher@{p}") for p in range(COUNT)] == before, place.house.words()
             reports = [load.stop() for load in loads]
         finally:
             for load in loads:
