@@ -43,10 +43,8 @@ class PartitionDesk:
         from ..shm import ring        # compiled: not before the fork server has been started
         part = self.part
         part.directory.mkdir(mode=0o711)
-        owners = {topo.MATCHER: part.matcher_uid, topo.RECOVERY: part.recovery_uid}
         for block in part.blocks.values():
-            uid = part.matcher_uid if block.shared_writer else owners.get(block.writer, -1)
-            region.create(block, part.instance, uid)
+            region.create(block, part.instance)
         blocks = part.blocks
         self.control = region.attach(blocks["control"], True, part.instance)
         self.control["midnight_ns"], self.control["word"] = self.midnight_ns, shared.RUN
