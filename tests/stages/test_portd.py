@@ -316,23 +316,6 @@ def test_a_portd_that_died_between_two_rungs_is_followed_by_one_that_starts_over
         end(pid)
 
 
-@needs_namespaces
-@needs_bpf
-@pytest.mark.parametrize("layout", ["own", "shared"])
-def test_a_portd_that_died_as_it_bound_leaves_no_socket_in_the_programs_map(begin, pair, layout):
-    near, _ = pair
-    portd = begin("native", "wm0", HERE, near, 2, layout).start()
-    pid = hold(portd, 0)
-    portd.kill()
-    rewritten(portd)[1][0]["bound"] = 0
-    given_up(portd)
-    end(pid)
-    portd.start()
-    again = hold(portd, 0)                    # its queue is free
-    assert portd.stop()[0] == 0
-    end(again)
-
-
 def test_a_dead_matchers_socket_is_kept_until_its_frames_are_taken_back():
     """A portd that is killed meanwhile has a successor that still can read the rings."""
     class Killed(Exception):
