@@ -83,6 +83,24 @@ def end(child: Child | None, patience_s: float) -> None:
         child.wait(5.0)
 
 
+class Silence:
+    """How long a heartbeat has stood still under our eyes. What passed while we did not look (the
+    whole machine was halted, or the launcher was busy) does not count: nobody is ended for that."""
+
+    LOOK_S = 0.1                 # counted at most for the time between two looks
+
+    def __init__(self, clock=time.monotonic):
+        self.clock, self.beat, self.seconds, self.looked = clock, None, 0.0, clock()
+
+    def look(self, beat: int) -> float:
+        """Seconds since the beat was another one; 0.0 before the first one (0)."""
+        now = self.clock()
+        passed, self.looked = min(now - self.looked, self.LOOK_S), now
+        self.seconds = self.seconds + passed if beat == self.beat and beat else 0.0
+        self.beat = beat
+        return self.seconds
+
+
 class ForkServer:
     """stages/forkserver.py as the launcher's child. `fork` makes a stage."""
 

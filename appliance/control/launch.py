@@ -17,6 +17,7 @@ from pathlib import Path
 INSTANCES_MAX = 36 * 36      # two base-36 characters
 _CREDENTIALS = struct.Struct("iII")
 _RIGHTS_MAX = 16
+MESSAGES_MAX = 1024
 _OURS = re.compile(r"lock|p\d+|(portd|notify)\.sock|(status|channel)\.json(\.new)?|config\.json"
                    r"|port(d)?_status")
 
@@ -145,10 +146,12 @@ class Mailbox:
     def read(self, keeper_pid: int = 0) -> list[tuple[int, dict[str, str]]]:
         """(sender's pid, its lines as a dict) of every message that waits.
 
-        Descriptors are kept for process `keeper_pid` alone; other ones are closed.
+        Descriptors are kept for process `keeper_pid` alone; other ones are closed. At most
+        MESSAGES_MAX, more than the kernel lets wait (net.unix.max_dgram_qlen): any user may write
+        here, and nobody shall keep the launcher reading.
         """
         messages = []
-        while True:
+        for _ in range(MESSAGES_MAX):
             try:
                 data, ancillary, _, _ = self.sock.recvmsg(4096, socket.CMSG_SPACE(
                     _CREDENTIALS.size) + socket.CMSG_SPACE(_RIGHTS_MAX * 4))
@@ -164,6 +167,7 @@ class Mailbox:
             lines = dict(line.partition("=")[::2] for line in words if "=" in line)
             self._keep(lines, list(fds), pid == keeper_pid)
             messages.append((pid, lines))
+        return messages
 
     def _keep(self, lines, fds, allowed):
         name = lines.get("FDNAME", "")

@@ -7,7 +7,7 @@ from .. import topology as topo
 from ..host import cores
 from ..layout import shared
 from ..shm import region
-from . import crashes, logins, status
+from . import children, crashes, logins, status
 from .alarms import ERROR, log
 
 LOGINS_A_TICK = 64
@@ -43,10 +43,8 @@ class PartitionDesk:
         from ..shm import ring        # compiled: not before the fork server has been started
         part = self.part
         part.directory.mkdir(mode=0o711)
-        owners = {topo.MATCHER: part.matcher_uid, topo.RECOVERY: part.recovery_uid}
         for block in part.blocks.values():
-            uid = part.matcher_uid if block.shared_writer else owners.get(block.writer, -1)
-            region.create(block, part.instance, uid)
+            region.create(block, part.instance)
         blocks = part.blocks
         self.control = region.attach(blocks["control"], True, part.instance)
         self.control["midnight_ns"], self.control["word"] = self.midnight_ns, shared.RUN
@@ -68,6 +66,7 @@ class PartitionDesk:
         """Starts the matcher, then recovery."""
         self.forkserver, self.core_map, self.config_path = forkserver, core_map, config_path
         self.was_ready = self.is_late = False
+        self.silence = children.Silence()
         self.matcher = forkserver.fork(
             "matcher", f"matcher@{self.idx}", self._arguments(), (core_map.matchers[self.idx],),
             core_map.wait)
@@ -202,13 +201,14 @@ class PartitionDesk:
         if not self.was_ready or self.matcher.ended():
             return False
         limits, silent_ms = self.config.supervision, self.silent_s() * 1000
+        watched_ms = self.silence.look(int(self.status[0]["heartbeat_ns"])) * 1000
         if silent_ms > limits.late_ms and not self.is_late:
             self.alarms.sound("matcher-late", f"matcher@{self.idx} has not looked up for "
                               f"{silent_ms:.0f} ms; ended after {limits.hang_ms} ms")
         elif self.is_late and silent_ms <= limits.late_ms:
             log(f"matcher@{self.idx} is on time again", ERROR)
         self.is_late = silent_ms > limits.late_ms
-        return silent_ms > limits.hang_ms
+        return min(silent_ms, watched_ms) > limits.hang_ms
 
     def describe(self) -> str:
         """The ready matcher in one line."""

@@ -12,6 +12,7 @@ import time
 from ..host import cores
 from ..layout import shared
 from ..shm import region
+from . import children
 from .alarms import WARNING, log
 from .launch import LaunchError
 
@@ -47,6 +48,7 @@ class PortSide:
 
     def start(self) -> None:
         """Forks portd, with what its predecessor left."""
+        self.silence = children.Silence()
         self.child = self.forkserver.fork(
             "portd", "portd", ["--config", str(self.topology.config_file)], self.cores.rest,
             cores.YIELD, dict(self.mailbox.kept))
@@ -68,17 +70,17 @@ class PortSide:
         """Whether it said that the forced rung cannot be had here."""
         return self.child is not None and self.child.ended() and self.child.code == CANNOT_RUN
 
-    def look(self, now: float) -> bool:
-        """Restarts a dead or hung portd; False when it dies again and again."""
+    def look(self, now: float, can_fork: bool = True) -> bool:
+        """Restarts a dead or hung portd, once it can be forked; False when it dies again and again.
+        """
         self._events()
-        heartbeat = int(self.status[0]["heartbeat_ns"])
-        silent_s = (time.monotonic_ns() - heartbeat) / 1e9 if heartbeat else 0.0
+        silent_s = self.silence.look(int(self.status[0]["heartbeat_ns"]))
         if silent_s > HANG_S and now - self.child.started_s > HANG_S and not self.child.ended():
             self.alarms.sound("portd-hung", f"portd has not looked up for {silent_s:.1f} s; "
                               "ending it; matchers trade on")
             self.child.signal(signal.SIGKILL)
             self.child.wait(5.0)
-        if not self.child.ended():
+        if not self.child.ended() or not can_fork:
             return True
         self.alarms.sound("portd-died", f"portd is gone ({self.child.how()}); starting it again, "
                           "with its descriptors; matchers trade on")

@@ -35,8 +35,10 @@ TICK_S, LIVENESS_S, STATUS_S = 0.010, 0.050, 1.0
 BOOT_PATIENCE_S = 900.0      # until READY: a cold compilation on a busy machine takes minutes
 END_PATIENCE_S, STOP_PATIENCE_S = 5.0, 5.0
 BOOT_FAILURES_MAX = 3        # in a row; one is enough at the first start
+FORKSERVER_PAUSE_S = 1.0     # between two starts of a fork server that cannot work
 RECOVERY_PAUSE_S = 5.0       # between two starts of a recovery that cannot work
 HURRY = 2                    # signals after which nothing is waited for
+HURRY_S = 1.0                # but portd, which leaves the device as it was
 OK, FAILURE, CANNOT_RUN = 0, 1, 77
 
 
@@ -120,16 +122,17 @@ class Appliance:
                     child.status = lines.get("STATUS", child.status)
                     if "READY" in lines and not child.ready_s:
                         child.ready_s = now
+        can_fork = self._watch_forkserver(now)
         portd = self.port.child
-        if not self.port.look(now):
+        if not self.port.look(now, can_fork):
             self._fail(FAILURE, "portd dies again and again: see its words above")
         if self.port.child is not portd:
             self._write_status()
-        self._watch_forkserver()
         for desk in self.desks:
             if not desk.is_down:
                 desk.serve_logins()
-                self._watch_desk(desk, now)
+                if can_fork:
+                    self._watch_desk(desk, now)
         self._follow_day()
         if now >= self.liveness_due:
             self.liveness_due = now + LIVENESS_S
@@ -148,13 +151,15 @@ class Appliance:
             children_of += [desk.matcher, desk.recovery]
         return [child for child in children_of if child]
 
-    def _watch_forkserver(self):
-        if self.forkserver.ended():
+    def _watch_forkserver(self, now):
+        """Whether it is ready. The dead are started again only then: waiting for it here would
+        leave those alone who live."""
+        if self.forkserver.ended() and now - self.forkserver.child.started_s > FORKSERVER_PAUSE_S:
             self.alarms.sound("forkserver-died", f"the fork server is gone ("
                               f"{self.forkserver.child.how()}); starting it again; nobody else "
                               "notices")
             self.forkserver.start()
-        self.forkserver.look()
+        return not self.forkserver.ended() and self.forkserver.look()
 
     def _watch_desk(self, desk, now):
         if desk.matcher.ended():
@@ -178,10 +183,16 @@ class Appliance:
                             f"in the same way ({how}) after {command}; it is not started again; "
                             "find out what that command does, then start the appliance anew")
         else:
+            try:
+                instance = self.day_file.take(desk.idx)
+            except launch.LaunchError as error:
+                self._take_down(desk, "matcher-boot", f"{name} is gone ({how}) and not started "
+                                f"again: {error}")
+                return
             self.alarms.sound("matcher-died", f"{name} is gone ({how}) after {command}; its book "
                               "is lost; a new instance begins and participants must log in again")
             desk.kill()
-            desk.next_instance(self.day_file.take(desk.idx))
+            desk.next_instance(instance)
             desk.create(self.today.opens_later)
             self._write_channel()
             desk.start(self.forkserver, str(self.topology.config_file), self.cores)
@@ -304,11 +315,12 @@ class Appliance:
 
     def _end_portd(self):
         """It takes its descriptors back one by one: the mailbox has to be read meanwhile."""
-        child, deadline = self.port.child, time.monotonic() + 5.0
+        child, begun = self.port.child, time.monotonic()
         if child is None:
             return
         child.signal(signal.SIGTERM)
-        while not child.wait(0.01) and time.monotonic() < deadline:
+        while not child.wait(0.01) and time.monotonic() - begun < (
+                STOP_PATIENCE_S if self.signals < HURRY else HURRY_S):
             self.mailbox.read(child.pid)
         children.end(child, 0.0)
 

@@ -1,5 +1,6 @@
 """Interfaces and the sockets of the plain rung: what a device is, and UDP sockets bound to it."""
 
+import array
 import fcntl
 import ipaddress
 import re
@@ -9,6 +10,7 @@ import subprocess
 from dataclasses import dataclass
 
 SIOCGIFADDR, SIOCGIFHWADDR, SIOCGIFMTU, SIOCGIFFLAGS = 0x8915, 0x8927, 0x8921, 0x8913
+SIOCETHTOOL, ETHTOOL_GLINK = 0x8946, 0xA
 IFF_UP, IFF_RUNNING = 0x1, 0x40
 IP_MULTICAST_ALL = 49
 SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
@@ -56,14 +58,30 @@ def ifindex_of(name: str) -> int:
 
 
 def is_up(name: str) -> bool:
-    """Whether the device is set up and has its carrier."""
+    """Whether the device is set up and has its carrier.
+
+    The carrier is asked of the driver: IFF_RUNNING follows it up to a second later, and says what
+    it can only for a driver that does not answer.
+    """
     request = struct.pack("256s", name.encode()[:15])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             flags = struct.unpack_from("H", fcntl.ioctl(probe, SIOCGIFFLAGS, request), 16)[0]
         except OSError:
             return False
-    return flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING
+        carrier = _carrier(probe, name) if flags & IFF_UP else False
+    return bool(flags & IFF_UP and (flags & IFF_RUNNING if carrier is None else carrier))
+
+
+def _carrier(probe, name):
+    """The driver's word on its carrier, None when it has none."""
+    answer = array.array("I", (ETHTOOL_GLINK, 0))
+    request = struct.pack("16sP16x", name.encode()[:15], answer.buffer_info()[0])
+    try:
+        fcntl.ioctl(probe, SIOCETHTOOL, request)
+    except OSError:
+        return None
+    return bool(answer[1])
 
 
 def queue_count(name: str) -> int:

@@ -118,8 +118,9 @@ def check_plan(plan: Plan) -> None:
 def create(plan: Plan) -> int:
     """The exchange as a memfd, all zero."""
     check_plan(plan)
-    fd = os.memfd_create("wirematch-exchange", os.MFD_CLOEXEC)
+    fd = os.memfd_create("wirematch-exchange", umem.SEALABLE)
     os.ftruncate(fd, plan.exchange_sz)
+    umem.seal(fd)
     return fd
 
 

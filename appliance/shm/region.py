@@ -11,6 +11,7 @@ before they touch a byte.
 `block` is anything with name, dtype, count, path and shared_writer (topology.Block).
 """
 
+import ctypes
 import errno
 import fcntl
 import mmap
@@ -23,6 +24,12 @@ from ..layout import shared
 from ..layout.digest import layout_digest
 
 HEADER_SZ = shared.REGION.size
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int,
+                       ctypes.c_long)
+_libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+_MAP_FAILED = ctypes.c_void_p(-1).value
 _kept: dict[str, list[int]] = {}     # path -> descriptors that hold the writer's lock, for life
 
 
@@ -35,13 +42,12 @@ def size_of(block) -> int:
     return HEADER_SZ + np.dtype(block.dtype).itemsize * block.count
 
 
-def create(block, instance: int = 0, uid: int = -1) -> None:
-    """Makes the block's file, all zero behind its header; only its owner may open it.
+def create(block, instance: int = 0) -> None:
+    """Makes the block's file, all zero behind its header; only the launcher's user may open it.
 
-    uid: who that is, when root says so.
-
-    A reader of another user attaches before it drops its rights. RegionError when the file is there
-    already or memory is short.
+    A process of another user attaches before it drops its rights, and keeps no descriptor that
+    could write: so it cannot cut the file either, which would end whoever has it mapped with
+    SIGBUS. RegionError when the file is there already or memory is short.
     """
     header = np.zeros(1, shared.REGION.dtype)
     header["magic"], header["layout_digest"] = shared.MAGIC, layout_digest()
@@ -57,8 +63,6 @@ def create(block, instance: int = 0, uid: int = -1) -> None:
     try:
         os.write(fd, header.tobytes())
         os.posix_fallocate(fd, 0, size_of(block))
-        if os.geteuid() == 0 and uid >= 0:
-            os.fchown(fd, uid, -1)
     except OSError as error:
         os.unlink(block.path)
         raise RegionError(f"sizing region {block.path} to {size_of(block)} bytes: "
@@ -112,26 +116,50 @@ def attach(block, write: bool = False, instance: int | None = None) -> np.ndarra
     has a writer already.
     """
     check(block, instance)
-    flags = os.O_CLOEXEC | (os.O_RDWR if write else os.O_RDONLY)
-    try:
-        fd = os.open(block.path, flags)
-    except OSError as error:
-        raise RegionError(f"opening region {block.path} for {'writing' if write else 'reading'}: "
-                          f"{error.strerror}") from error
-    alone = write and not block.shared_writer
-    try:
-        if alone:
+    if write and not block.shared_writer:
+        fd = _open(block.path, os.O_RDONLY)      # to hold the lock; it can write nothing
+        try:
             _lock(fd, block.path)
-        access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
-        memory = mmap.mmap(fd, size_of(block), access=access)
-    except BaseException:
-        os.close(fd)
-        raise
-    if alone:
+        except BaseException:
+            os.close(fd)
+            raise
         _kept.setdefault(str(block.path), []).append(fd)
-    else:
+    fd = _open(block.path, os.O_RDWR if write else os.O_RDONLY)
+    try:
+        mapping = _Mapping(fd, size_of(block), write)
+    finally:
         os.close(fd)
-    return np.frombuffer(memory, block.dtype, block.count, HEADER_SZ)
+    return np.asarray(mapping)[HEADER_SZ:].view(block.dtype)
+
+
+def _open(path, mode):
+    try:
+        return os.open(path, os.O_CLOEXEC | mode)
+    except OSError as error:
+        raise RegionError(f"opening region {path} for "
+                          f"{'reading' if mode == os.O_RDONLY else 'writing'}: "
+                          f"{error.strerror}") from error
+
+
+
+
+class _Mapping:
+    """A file in memory for as long as an array of it lives. Unlike mmap.mmap it keeps no duplicate
+    of the descriptor."""
+
+    def __init__(self, fd, size, write):
+        protection = mmap.PROT_READ | (mmap.PROT_WRITE if write else 0)
+        address = _libc.mmap(None, size, protection, mmap.MAP_SHARED, fd, 0)
+        if address == _MAP_FAILED:
+            error = ctypes.get_errno()
+            raise OSError(error, f"mapping {size} bytes: {os.strerror(error)}")
+        self.address, self.size = address, size
+        self.__array_interface__ = {"version": 3, "typestr": "|u1", "shape": (size,),
+                                    "data": (address, not write)}
+
+    def __del__(self):
+        if hasattr(self, "address"):
+            _libc.munmap(self.address, self.size)
 
 
 def _lock(fd, path):

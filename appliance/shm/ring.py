@@ -16,6 +16,8 @@ from appliance.hot.fence import load_acquire_u64, store_release_u64
 from appliance.hot.io_state import LINK_DROPPED, LINK_HEAD, LINK_TAIL
 from appliance.layout.shared import LINK
 
+_LOW_64 = 0xFFFF_FFFF_FFFF_FFFF          # the other end may have written anything: indices wrap
+
 
 @njit(void(uint64[::1], int64, uint64), cache=True)
 def _publish(words, idx, value):
@@ -54,7 +56,7 @@ class Producer:
             count = LINK[name].count
             record[0][name] = as_text(value, count) if count > 1 else value
         self.ring[head & (self.ring.size - 1)] = record[0]
-        _publish(self.words, LINK_HEAD, np.uint64(head + 1))
+        _publish(self.words, LINK_HEAD, np.uint64((head + 1) & _LOW_64))
         return True
 
 
@@ -74,5 +76,5 @@ class Consumer:
                  else int(record[field.name]) for field in LINK.fields
                  if not field.name.startswith("pad")}
         taken["text"] = taken["text"][:taken["text_sz"]]
-        _publish(self.words, LINK_TAIL, np.uint64(tail + 1))
+        _publish(self.words, LINK_TAIL, np.uint64((tail + 1) & _LOW_64))
         return taken

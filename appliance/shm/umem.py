@@ -12,6 +12,7 @@ Frames [0, rx_frame_cnt) of the UMEM circulate on the receive side, the rest tra
 """
 
 import errno
+import fcntl
 import mmap
 import os
 import time
@@ -27,6 +28,7 @@ SHARED_UMEM, COPY, ZERO_COPY = 1 << 0, 1 << 1, 1 << 2      # bind flags of the k
 USE_NEED_WAKEUP = 1 << 3
 XSK_STATISTICS = ("rx_dropped", "rx_invalid", "tx_invalid", "rx_ring_full", "fill_ring_empty",
                   "tx_ring_empty")
+SEALABLE = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
 REBIND_PATIENCE_S = 1.0                       # a just closed queue stays busy for about 20 ms
 HUGE_PAGE_SZ = 2 << 20
 PRIVATE_FRAME_SZ = 2048                       # slots of the SOCKET and NULL kinds
@@ -64,7 +66,7 @@ def create_umem(geometry, huge_pages: bool = False) -> int:
     """
     if isinstance(geometry, Geometry):
         check_geometry(geometry)
-    flags = os.MFD_CLOEXEC | (os.MFD_HUGETLB | os.MFD_HUGE_2MB if huge_pages else 0)
+    flags = SEALABLE | (os.MFD_HUGETLB | os.MFD_HUGE_2MB if huge_pages else 0)
     size = geometry.umem_sz
     if huge_pages:
         size = -(-size // HUGE_PAGE_SZ) * HUGE_PAGE_SZ
@@ -73,10 +75,17 @@ def create_umem(geometry, huge_pages: bool = False) -> int:
         os.ftruncate(fd, size)
         if huge_pages:
             mmap.mmap(fd, size).close()       # reserving is where a shortage shows
+        seal(fd)
     except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def seal(fd: int) -> None:
+    """Fixes the size of a memfd for good: whoever is handed it cannot cut what others have mapped,
+    which would end them with SIGBUS."""
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
 
 
 def map_umem(fd: int) -> np.ndarray:

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from appliance.layout import shared
 from appliance.shm import exchange, recycler, umem
 
+QUEUE = ("keeper", "exchange", "umem")            # what is kept of a shared queue
+
 
 @dataclass
 class Holding:
@@ -150,9 +152,11 @@ class SharedQueue:
         return Holding(xsk_fd, rings=exchange.DeadRings(xsk_fd, self.plan), starts=starts)
 
     def take_back(self, partition: int, holding: Holding) -> tuple[int, int]:
-        """The recycler gets every frame that its matcher held."""
+        """The recycler gets every frame that its matcher held. The socket goes last: a successor of
+        a portd that is killed in here reads the same rings and takes back the rest."""
+        taken = self.recycler.take_back(partition, holding.rings, *holding.starts)
         self.store.drop(f"xsk.{partition}")
-        return self.recycler.take_back(partition, holding.rings, *holding.starts)
+        return taken
 
     def counts(self) -> dict:
         """What the recycler has moved."""
@@ -163,7 +167,7 @@ class SharedQueue:
         if self.recycler is not None:
             self.recycler.stop()
             self.recycler = None
-        for name in ("keeper", "exchange", "umem"):
+        for name in QUEUE:
             self.store.drop(name)
 
 

@@ -9,6 +9,7 @@ portd_status and a row of port_status for each partition.
 import os
 import socket
 import struct
+import time
 from dataclasses import dataclass
 
 from appliance.host import nic
@@ -21,6 +22,7 @@ from appliance.stages.store import Store
 from appliance.stages.watch import EVENTS, say
 from appliance.stages.wire import Wire
 
+INSTANCES_MAX = 1 << 16
 _PEER = struct.Struct("3i")
 
 
@@ -71,17 +73,17 @@ class PortDesk:
 
     def _adopt(self):
         rung = int(self.status["rung"])
-        if rung != shared.RUNG_SOCKET and "link" in self.store:
+        if rung == shared.RUNG_SOCKET and self.wire.has_leavings:
+            say("a predecessor died while it climbed; what it had opened is let go")
+            self._start_over()
+        elif rung != shared.RUNG_SOCKET:
             try:
                 self.wire.adopt(rung, int(self.status["ifindex"]))
             except (OSError, RuntimeError) as error:
                 say(f"what a predecessor left cannot be taken over ({error}); all partitions fall "
                     "to plain sockets until AF_XDP is opened anew")
-                for part in self.topology.partitions:
-                    self.store.drop(f"xsk.{part.idx}")
-                    self.count("rung_lost")
-                self.wire.fall()
-                self._new_generation()
+                self.count("rung_lost", len(self.topology.partitions))
+                self._start_over()
         for part in self.topology.partitions:
             p, row = part.idx, self.rows[part.idx]
             if f"pidfd.{p}" not in self.store:
@@ -95,6 +97,13 @@ class PortDesk:
             if holding is not None and not row["bound"]:
                 self.release(p)                  # it was half handed out: its matcher asks again
         self.count("adopted")
+
+    def _start_over(self):
+        """Nothing of the wire is kept, and every matcher asks again."""
+        for part in self.topology.partitions:
+            self.store.drop(f"xsk.{part.idx}")
+        self.wire.fall()
+        self._new_generation()
 
     # -- rungs --------------------------------------------------------------------------------
 
@@ -127,8 +136,8 @@ class PortDesk:
         self._new_generation()
 
     def _new_generation(self):
-        """Every matcher has to ask for its port again."""
-        self.status["rung"] = self.wire.rung
+        """Every matcher has to ask for its port again. The machine's rung changes last: by it a
+        successor sees that somebody died in here, and starts over."""
         for part in self.topology.partitions:
             row = self.rows[part.idx]
             row["rung"] = self.wire.rung
@@ -137,6 +146,7 @@ class PortDesk:
             row["ifindex"], row["bound"] = self.wire.ifindex if self.on_wire else 0, 0
             lib.wm_socket_drop_all(self.orders[part.idx].fileno(), int(self.on_wire))
             row["generation"] += 1
+        self.status["rung"] = self.wire.rung
 
     def lost(self, why: str) -> None:
         """AF_XDP is gone: plain sockets for everybody."""
@@ -155,15 +165,23 @@ class PortDesk:
         self._new_generation()
         self.count("rung_regained", len(self.topology.partitions))
 
+    def beat(self) -> None:
+        """A sign of life, also between two things that take long."""
+        self.status["heartbeat_ns"] = time.monotonic_ns()
+
     # -- serving ------------------------------------------------------------------------------
 
     def count(self, event: str, number: int = 1) -> None:
         """Counts an event of PORT_EVENTS."""
         self.status["events"][EVENTS[event]] += number
 
+    def user_of(self, connection) -> int:
+        """The peer's user."""
+        return self._peer(connection)[1]
+
     def may_ask(self, connection) -> bool:
         """Whether the peer's user is portd's own or a matcher's; others are counted."""
-        _, uid, _ = self._peer(connection)
+        uid = self.user_of(connection)
         known = uid == os.geteuid() or any(uid == part.matcher_uid
                                            for part in self.topology.partitions)
         if not known:
@@ -178,9 +196,11 @@ class PortDesk:
 
     def open_for(self, connection, message) -> None:
         """Answers "open" with a new port; ValueError when the peer may not have it."""
-        p = message.get("partition")
-        if not isinstance(p, int) or not 0 <= p < len(self.topology.partitions):
+        p, instance = message.get("partition"), message.get("instance", 0)
+        if type(p) is not int or not 0 <= p < len(self.topology.partitions):
             raise ValueError(f"there is no partition {p!r}")
+        if type(instance) is not int or not 0 <= instance < INSTANCES_MAX:
+            raise ValueError(f"partition {p} has no instance {instance!r}")
         part = self.topology.partitions[p]
         pid, uid, _ = self._peer(connection)
         if uid not in (os.geteuid(), part.matcher_uid):
@@ -193,7 +213,7 @@ class PortDesk:
         pidfd = self.store.put(f"pidfd.{p}", os.pidfd_open(pid))
         self.holders[p] = Holder(pid, pidfd, connection, holding)
         row["pid"], row["opens"] = pid, row["opens"] + 1
-        row["instance"] = int(message.get("instance", 0))
+        row["instance"] = instance
         mac = nic.look_up(self.wire.name).mac if nic.ifindex_of(self.wire.name) else bytes(6)
         reply = {"op": "port", "rung": shared.RUNGS[self.wire.rung], "ip": self.ip,
                  "layout": shared.LAYOUTS[int(row["layout"])], "mac": mac.hex(),
@@ -236,11 +256,11 @@ class PortDesk:
 
     def _let_go(self, p) -> tuple[int, int]:
         """Empties the partition's slot and closes its socket."""
+        self.beat()
         holder = self.holders[p]
         taken = (0, 0)
         if holder.holding is not None:
-            if holder.bound:
-                self.wire.steering.unbind(p)
+            self.wire.steering.unbind(p)         # also where a predecessor died as it bound it
             self._statistics(p, holder)
             self.totals[p] = [a + b for a, b in zip(
                 self.totals.get(p, [0] * 6), self.now.pop(p, [0] * 6), strict=True)]

@@ -44,6 +44,7 @@ from appliance.stages.watch import say
 EXIT_FAILURE, EXIT_CANNOT_RUN = 1, 77
 TICK_S, PUBLISH_S, SILENT_S = 0.02, 0.1, 30.0
 OPENED_MAX = 128               # connections at a time; a matcher has one for some milliseconds
+OPENED_BY_USER_MAX = 8         # unless it is portd's own user: nobody may take all of them
 
 
 class Service:
@@ -69,6 +70,7 @@ class Service:
                 self._accept()
             else:
                 self._answer(key.fileobj)
+                self.portd.beat()
         now = time.monotonic()
         for p, holder in list(self.portd.holders.items()):
             if holder.pidfd >= 0 and _has_ended(holder.pidfd):
@@ -77,7 +79,7 @@ class Service:
             if now - since > SILENT_S:
                 self._drop(connection)
         self.watch.look(now)
-        self.portd.status["heartbeat_ns"] = time.monotonic_ns()
+        self.portd.beat()
         if now >= self.publish_due:
             self.publish_due = now + PUBLISH_S
             self.portd.publish()
@@ -87,12 +89,18 @@ class Service:
             connection, _ = self.listener.accept()
         except OSError:
             return
-        if len(self.opened) >= OPENED_MAX or not self.portd.may_ask(connection):
+        if not self.portd.may_ask(connection) or not self._has_room(connection):
             connection.close()
             return
         connection.setblocking(False)
         self.opened[connection] = time.monotonic()
         self.selector.register(connection, selectors.EVENT_READ)
+
+    def _has_room(self, connection):
+        user = self.portd.user_of(connection)
+        most = OPENED_MAX if user == os.geteuid() else OPENED_BY_USER_MAX
+        of_user = sum(self.portd.user_of(each) == user for each in self.opened)
+        return len(self.opened) < OPENED_MAX and of_user < most
 
     def _answer(self, connection):
         fds = []

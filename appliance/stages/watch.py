@@ -39,7 +39,16 @@ class Watch:
         self.retry_due = self.program_due = 0.0
 
     def look(self, now: float) -> None:
-        """One look at everything that is due."""
+        """One look at everything that is due. What a device that goes meanwhile does not answer is
+        no error: the next look finds it gone."""
+        try:
+            self._look(now)
+        except OSError as error:
+            if str(error) != self.portd.last_reason:
+                self.portd.last_reason = str(error)
+                say(f"looking at {self.name}: {error}")
+
+    def _look(self, now):
         ifindex = nic.ifindex_of(self.name)
         self._link()
         if self._device(ifindex) and self.portd.on_wire:

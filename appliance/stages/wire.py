@@ -16,13 +16,14 @@ from appliance import topology as topo
 from appliance.host import nic
 from appliance.layout import shared
 from appliance.shm import steer, umem
-from appliance.stages.places import LAYOUTS
+from appliance.stages.places import LAYOUTS, QUEUE
 
 LADDER = (
     (shared.RUNG_ZERO_COPY, steer.NATIVE, umem.ZERO_COPY),
     (shared.RUNG_NATIVE, steer.NATIVE, umem.COPY),
     (shared.RUNG_GENERIC, steer.GENERIC, umem.COPY),
 )
+WHOLE = ("link", "program", *(f"map.{name}" for name in steer.MAPS))     # kept on every rung
 FREE = ("auto", "null")              # modes that take whatever rung is best
 
 
@@ -119,8 +120,18 @@ class Wire:
             self.steering.set_address(self.ip, part.order_port, part.idx)
         self.link_fd = self.store.put("link", self.steering.attach(ifindex, attach_mode))
 
+    @property
+    def has_leavings(self) -> bool:
+        """Whether anything of AF_XDP is kept."""
+        return any(name in self.store for name in (*WHOLE, *QUEUE))
+
     def adopt(self, rung: int, ifindex: int) -> None:
-        """Everything of a portd that died on this rung, as it is."""
+        """Everything of a portd that died on this rung, as it is. RuntimeError when it died while
+        it came to this rung or left it."""
+        needed = (*WHOLE, *QUEUE) if self.layout == shared.SHARED_QUEUE else WHOLE
+        missing = [name for name in needed if name not in self.store]
+        if missing:
+            raise RuntimeError(f"{missing[0]} is not among it")
         self.rung, self.ifindex = rung, ifindex
         flags = next(row[2] for row in LADDER if row[0] == rung)
         self.places = LAYOUTS[self.layout](self.config, self.store, flags)
@@ -141,12 +152,14 @@ class Wire:
     def fall(self) -> None:
         """No program, no AF_XDP socket: the rung is plain sockets."""
         self.rung = shared.RUNG_SOCKET
-        for name in ("link", "program", *(f"map.{name}" for name in steer.MAPS)):
+        for name in WHOLE:
             self.store.drop(name)
         self.steering, self.link_fd = None, -1
         if self.places is not None:
             self.places.close()
             self.places = None
+        for name in QUEUE:                       # of a predecessor that died
+            self.store.drop(name)
 
     def close(self) -> None:
         """The end: also the card's rules are taken away."""

@@ -88,3 +88,17 @@ def test_the_last_command_is_read_from_the_journal_ring():
     command["qty"] = 101
     ring[9 & 7]["command"] = np.frombuffer(command.tobytes(), np.uint8)
     assert crashes.last_command(header, ring)[0] != digest
+
+
+def test_silence_counts_only_while_somebody_looks():
+    now = [10.0]
+    silence = children.Silence(lambda: now[0])
+    assert silence.look(1) == 0.0
+    for _ in range(30):
+        now[0] += 0.05
+        found = silence.look(1)
+    assert found == pytest.approx(1.5)
+    now[0] += 60.0                            # nobody was there, the machine was halted
+    assert silence.look(1) == pytest.approx(1.6)
+    now[0] += 0.05
+    assert silence.look(2) == 0.0

@@ -102,6 +102,14 @@ def test_the_mailbox_keeps_descriptors_by_name_for_one_process_alone(box):
     os.close(reader)
 
 
+def test_nobody_keeps_the_launcher_reading(box, monkeypatch):
+    monkeypatch.setattr(launch, "MESSAGES_MAX", 3)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        for number in range(5):
+            sender.sendto(f"STATUS={number}".encode(), box.sock.getsockname())
+    assert [len(box.read()) for _ in range(3)] == [3, 2, 0]
+
+
 def test_the_day_file_counts_every_partition_by_itself(table):
     two = dataclasses.replace(table, partitions=table.partitions[:1] * 2)
     day = launch.DayFile(two, "100-001")

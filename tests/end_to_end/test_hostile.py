@@ -38,6 +38,9 @@ def attempts(place, victim) -> dict:
         path = place.scene.runtime / "p1" / name
         attempt(f"read {name}", lambda path=path: os.close(os.open(path, os.O_RDONLY)))
         attempt(f"write {name}", lambda path=path: os.close(os.open(path, os.O_RDWR)))
+    own = place.scene.runtime / "p0" / "status"
+    attempt("cut a block that the launcher reads", lambda: os.truncate(own, 0))
+    attempt("open its own for writing", lambda: os.close(os.open(own, os.O_RDWR)))
     attempt("list its descriptors", lambda: str(os.listdir(f"/proc/{victim}/fd")))
     attempt("read its memory", lambda: os.close(os.open(f"/proc/{victim}/mem", os.O_RDONLY)))
     attempt("take a descriptor of it", lambda: os.close(
@@ -60,6 +63,18 @@ def _checked(result):
     return result
 
 
+def writable(pid, folder) -> list:
+    """Files of the runtime folder that a process has open for writing."""
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with open(f"/proc/{pid}/fdinfo/{fd}") as file:
+            flags = int(file.read().split("flags:")[1].split()[0], 8)
+        path = os.readlink(f"/proc/{pid}/fd/{fd}")
+        if path.startswith(f"{folder}/") and flags & os.O_ACCMODE != os.O_RDONLY:
+            found.append(path)
+    return found
+
+
 def test_a_hostile_process_in_a_matchers_place_gets_at_nothing_of_another():
     with Place("native", partitions=2, layout="own") as place:
         mine, victim = place.pid("matcher@0"), place.pid("matcher@1")
@@ -79,6 +94,7 @@ def test_a_hostile_process_in_a_matchers_place_gets_at_nothing_of_another():
         os.waitpid(pid, 0)
         assert found.pop("ask portd for its port") == "closed with 0 descriptors"
         assert set(found.values()) == {"PermissionError"}, found
+        assert writable(mine, place.scene.runtime) == []
         events = place.house.fresh_status()["port"]["events"]
         assert events["open_refused"] == 1
         assert "open-refused" in {alarm["kind"] for alarm in place.house.status["alarms"]}

@@ -23,6 +23,8 @@ COUNT = 3
 SIZES = {"pages": 2048, "chunks": 12288 if LONG else 2048, "feed_bytes": 1 << 26,
          "feed_messages": 1 << 20, "lg_ladder": 12, "far_levels": 4096, "far_cap": 1024}
 QUICK = {"gap_hold_us": 200_000}
+PACE = 500                           # orders a second of each load: well below what two cores bear
+SLOWER_MAX = 0.05                    # of what the others asked for, while their neighbour is dead
 
 
 def rates(loads, seconds):
@@ -44,10 +46,15 @@ def check_whole(report):
 
 @pytest.mark.parametrize("layout", ["shared", "own"])
 def test_killed_matchers_are_back_and_the_others_do_not_notice(layout):
-    """The last partition's matcher is killed again and again, at random moments, under load."""
+    """The last partition's matcher is killed again and again, at random moments, under load.
+
+    The loads are paced: unpaced ones take whatever the machine has, and everybody's rate says more
+    about who shares the cores than about the neighbour's death. What counts is that the others
+    still get what they ask for. The long run holds them to it, the short one has too few windows.
+    """
     draw, victim, back = random.Random(1), COUNT - 1, []
     with Place("native", QUICK, partitions=COUNT, layout=layout, sizes=SIZES) as place:
-        loads = [Load(place, p, 0, PRICE) for p in range(COUNT)]
+        loads = [Load(place, p, 0, PRICE, PACE) for p in range(COUNT)]
         try:
             place.until(lambda _: all(load.is_trading for load in loads))
             calm, busy = [], []
@@ -73,15 +80,19 @@ def test_killed_matchers_are_back_and_the_others_do_not_notice(layout):
         for report in reports[:victim]:
             check_whole(report)
         assert len(reports[victim]) >= MATCHER_KILLS // 2, "it trades with instance after instance"
-        assert place.row["instance"] == 0 and place.rows[victim]["instance"] == MATCHER_KILLS
+        assert [row["instance"] for row in place.rows] == [0] * victim + [MATCHER_KILLS], \
+            place.house.words()
         port = place.house.fresh_status()["port"]
         if layout == "shared":
             place.until(lambda c: c["port"]["fill_level"] == (COUNT + 1) * 4096)
         assert port["events"]["frames_withheld"] == 0
-        print(f"{layout}: {MATCHER_KILLS} kills, others at "
-              f"{statistics.median(busy) / statistics.median(calm):.3f} of their rate "
-              f"({statistics.median(calm):.0f} answers/s), matcher ready after "
-              f"{statistics.median(back):.3f} s, at most {max(back):.3f} s")
+        ratio = sum(busy) / sum(calm)
+        print(f"{layout}, rung {place.row['mode']}, {place.house.status['cores']}: "
+              f"{MATCHER_KILLS} kills, the others at {ratio:.3f} of their rate "
+              f"({statistics.median(calm):.0f} answers/s; windows of 0.3 s {min(busy):.0f} to "
+              f"{max(busy):.0f} after a kill, {min(calm):.0f} to {max(calm):.0f} else), matcher "
+              f"ready after {statistics.median(back):.3f} s, at most {max(back):.3f} s")
+        assert not LONG or ratio >= 1 - SLOWER_MAX
 
 
 @pytest.mark.parametrize("layout", ["shared", "own"])
@@ -96,7 +107,7 @@ def test_killed_portd_costs_nobody_an_order(layout):
                 time.sleep(draw.uniform(1.0, 1.4))        # more often is taken for a broken one
                 os.kill(place.pid("portd"), signal.SIGKILL)
                 place.until(lambda c, turn=turn: c["port"]["events"]["adopted"] == turn + 1)
-            assert [place.pid(f"matcher@{p}") for p in range(COUNT)] == before
+            assert [place.pid(f"matcher@{p}") for p in range(COUNT)] == before, place.house.words()
             reports = [load.stop() for load in loads]
         finally:
             for load in loads:

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +112,51 @@ def test_a_matcher_that_crashes_in_the_same_way_stays_down_and_the_others_trade_
         assert shared.RUNGS[shared.RUNG_NATIVE] == place.row["mode"]
         trade(place.login(0), place.login(1))
         assert place.stop() == 0, place.house.words()
+
+
+def test_a_partition_without_names_stays_down_and_the_others_trade_on():
+    """36 x 36 instances a day have a name of their own; a partition that used them up is over."""
+    with Place("native", partitions=COUNT, layout="shared") as place:
+        day_file = Path(f"{place.scene.runtime}.day")
+        day, first, _ = day_file.read_text().split()
+        day_file.write_text(f"{day} {first} {36 * 36}\n")
+        os.kill(place.pid("matcher@1"), signal.SIGKILL)
+        place.until(lambda c: c["partitions"][1]["state"] == "failed")
+        assert "no session names are left" in place.house.words()
+        trade(place.login(0), place.login(1))
+        assert place.stop() == 0, place.house.words()
+
+
+def test_who_lives_is_served_while_the_fork_server_is_started_again():
+    """A matcher and the fork server die together: the launcher does not stand and wait for it."""
+    with Place("native", partitions=COUNT, layout="shared") as place:
+        os.kill(place.pid("forkserver"), signal.SIGKILL)
+        place.until(lambda c: "forkserver-died" in {a["kind"] for a in c["alarms"]})
+        os.kill(place.pid("matcher@1"), signal.SIGKILL)
+        place.login(0)
+        words = place.house.words()
+        assert "ALARM matcher-died" not in words.partition("ACC0 logged in")[0]
+        place.until(lambda c: c["partitions"][1]["instance"] == 1
+                    and c["partitions"][1]["state"] == "ready")
+        trade(place.login(0, partition=1), place.login(1, partition=1), symbol=place.symbol(1))
+
+
+def test_a_machine_that_was_halted_costs_no_book():
+    """Everybody stood still for longer than hang_ms; the launcher wakes first."""
+    with Place("native", partitions=COUNT, layout="shared") as place:
+        session = place.login(0)
+        wait_for(session, session.enter("B", 10, place.symbol(0), PRICE), "A")
+        halted = [place.house.process.pid, place.pid("portd"),
+                  *(place.pid(f"matcher@{p}") for p in range(COUNT))]
+        for pid in halted:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(3.0)
+        os.kill(halted[0], signal.SIGCONT)
+        place.until(lambda c: "matcher-late" in {a["kind"] for a in c["alarms"]})
+        for pid in halted[1:]:
+            os.kill(pid, signal.SIGCONT)
+        other = place.login(1)
+        wait_for(other, other.enter("S", 10, place.symbol(0), PRICE), "E")
+        assert [row["instance"] for row in place.rows] == [0] * COUNT, place.house.words()
+        kinds = {alarm["kind"] for alarm in place.house.fresh_status()["alarms"]}
+        assert not kinds & {"matcher-hung", "portd-hung"}

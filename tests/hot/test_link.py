@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from appliance.hot.io_state import LINK_DROPPED, build_io
+from appliance.hot.io_state import LINK_DROPPED, LINK_HEAD, LINK_TAIL, build_io
 from appliance.hot.state import Sizes
 from appliance.layout import shared
 from appliance.layout.record import (
@@ -51,6 +51,16 @@ def test_records_pass_in_order_and_a_full_ring_refuses_and_counts():
     assert consumer.pop() is None and int(io.in_words[LINK_DROPPED]) == 9
     with pytest.raises(ValueError, match="17 bytes"):
         producer.push(token="x" * 17)
+
+
+def test_indices_that_the_other_end_has_spoilt_wrap():
+    """A matcher maps both links writable: whatever it stores there must not end the supervisor."""
+    io = build_io(Sizes(accounts=1, holds=1, link_depth=4))
+    producer, consumer = (end(io.in_words, io.in_ring) for end in (Producer, Consumer))
+    io.in_words[[LINK_HEAD, LINK_TAIL]] = (1 << 64) - 1, (1 << 64) - 2
+    assert producer.push(kind=2) and int(io.in_words[LINK_HEAD]) == 0
+    assert consumer.pop() is not None and consumer.pop() is not None
+    assert int(io.in_words[LINK_TAIL]) == 0 and consumer.pop() is None
 
 
 def test_a_login_datagram_reaches_the_supervisor_as_it_came():

@@ -253,3 +253,17 @@ class TestReal:
 @njit
 def _free(port):
     return tx_free(port)
+
+
+def test_whoever_is_handed_the_memory_cannot_cut_it():
+    """portd has the exchange mapped: a page that is gone would end it with SIGBUS."""
+    plan = exchange.Plan(2048, 2, 64, 64)
+    for fd in (exchange.create(plan), umem.create_umem(plan), umem.create_umem(umem.Geometry())):
+        size = os.fstat(fd).st_size
+        for wrong in (0, size - 4096, size + 4096):
+            with pytest.raises(PermissionError):
+                os.ftruncate(fd, wrong)
+        with pytest.raises(PermissionError):
+            os.truncate(f"/proc/self/fd/{fd}", 0)
+        assert os.fstat(fd).st_size == size
+        os.close(fd)

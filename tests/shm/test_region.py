@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,3 +111,22 @@ def test_maker_gives_only_what_the_table_has(block):
         make("orders", np.uint64, 128)
     with pytest.raises(region.RegionError, match=r"asked for uint32\[128\]"):
         make("counters", np.uint32, 128)
+
+
+def test_a_writer_keeps_no_descriptor_that_could_cut_the_file(block):
+    writer = region.attach(block, write=True)
+    flags = [Path(f"/proc/self/fdinfo/{fd}").read_text().split("flags:")[1].split()[0]
+             for fd in os.listdir("/proc/self/fd")
+             if os.path.realpath(f"/proc/self/fd/{fd}") == str(block.path)]
+    assert flags and {int(each, 8) & os.O_ACCMODE for each in flags} == {os.O_RDONLY}
+    assert writer.flags.writeable
+
+
+def test_the_memory_goes_with_the_last_array(block):
+    def is_mapped():
+        return str(block.path) in Path("/proc/self/maps").read_text()
+
+    part = region.attach(block)[5:9]
+    assert is_mapped() and part.sum() == 0
+    del part
+    assert not is_mapped()

@@ -1,6 +1,7 @@
 """portd alone: which rung and layout it takes, what it hands to whom, what is left of it."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -11,12 +12,16 @@ import pytest
 
 from appliance.layout import shared
 from appliance.native import lib
-from appliance.shm import steer
+from appliance.shm import region, steer
 from appliance.stages import link, ports
+from appliance.stages.places import Holding, SharedQueue
+from appliance.stages.portd import OPENED_BY_USER_MAX
+from appliance.stages.store import Store
 from tests.netns import Namespace, needs_bpf, needs_namespaces, veth_pair
 from tests.shared_data import ROOT
 from tests.stages.portd_kit import Portd
 
+TRIES = 5
 HERE, THERE = "10.0.0.1", "10.0.0.2"
 
 
@@ -46,25 +51,32 @@ def close(fds):
 
 
 def hold(portd, partition):
-    """A process that takes a partition's port as a matcher does and keeps it; its number."""
+    """A process that takes a partition's port as a matcher does, also at the second or third try,
+    and keeps it; its number."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         lib.wm_die_with_parent(signal.SIGKILL)
         close(portd.box.kept.values())        # a matcher is no child of the parent that keeps them
-        connection = portd.connect()
-        link.send(connection, {"op": "open", "partition": partition, "instance": 3})
-        reply, fds = link.receive(connection)
-        port = ports.open_port(reply, fds, partition)
-        link.send(connection, {"op": "mapped"})
-        bound, _ = link.receive(connection)
-        connection.close()
-        os.write(writer, b"y" if bound.get("op") == "bound" and port else b"n")
+        for _ in range(TRIES):                # a queue that was just closed may be busy for long
+            connection = portd.connect()
+            link.send(connection, {"op": "open", "partition": partition, "instance": 3})
+            reply, fds = link.receive(connection)
+            port = ports.open_port(reply, fds, partition)
+            link.send(connection, {"op": "mapped"})
+            bound, _ = link.receive(connection)
+            connection.close()
+            if bound.get("op") == "bound":
+                break
+            del port
+            close((*fds[:2], *fds[3:4]))
+        os.write(writer, b"y" if bound.get("op") == "bound" and port else str(bound).encode())
         while True:
             time.sleep(10)
     os.close(writer)
     portd.until(lambda: portd._readable(reader))
-    assert os.read(reader, 1) == b"y"
+    answer = os.read(reader, 4096)
+    assert answer == b"y", (answer, portd.words.read_text())
     os.close(reader)
     return pid
 
@@ -112,7 +124,9 @@ def test_an_order_port_that_is_taken_ends_with_1_and_a_remedy(begin):
 @pytest.mark.parametrize("message", [
     b"", b"[]", b"{", b'{"op": "mapped"}', b'{"op": "open"}', b'{"op": "open", "partition": 7}',
     b'{"op": "open", "partition": -1}', b'{"op": "open", "partition": "0"}', b"\xff" * 60_000,
-    b"[" * 60_000])
+    b"[" * 60_000, b'{"op": "open", "partition": true}',
+    *(b'{"op": "open", "partition": 0, "instance": %s}' % value for value in (
+        b"[]", b"null", b"{}", b"1e999", b"NaN", b"-1", b"1" + b"0" * 30, b'"x"'))])
 def test_what_is_no_question_costs_the_connection_and_nothing_else(begin, message):
     portd = begin("socket").start()
     stranger = portd.connect()
@@ -226,3 +240,102 @@ def test_a_killed_portd_is_followed_by_one_that_takes_everything_over(begin, pai
         end(pid)
     with near.entered():
         assert steer.attached_program(ifindex) == 0
+
+
+def test_one_user_cannot_take_all_connections(begin):
+    if os.geteuid():
+        pytest.skip("changing the user needs root")
+    portd = begin("socket", partitions=2)
+    for folder in (portd.table.runtime_dir, *portd.table.runtime_dir.parents):
+        os.chmod(folder, os.stat(folder).st_mode | 0o111)
+    portd.start()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            lib.wm_die_with_parent(signal.SIGKILL)
+            uid = portd.table.partitions[0].matcher_uid
+            os.setresuid(uid, uid, uid)
+            opened = [portd.connect() for _ in range(OPENED_BY_USER_MAX + 4)]
+            ended = [each.recv(1) for each in opened[OPENED_BY_USER_MAX:]]
+            rest, _, _ = select.select(opened[:OPENED_BY_USER_MAX], [], [], 0)
+            os.write(writer, b"y" if ended == [b""] * 4 and not rest else b"n")
+            time.sleep(60)
+        finally:
+            os._exit(1)
+    os.close(writer)
+    portd.until(lambda: portd._readable(reader))
+    assert os.read(reader, 1) == b"y"
+    connection, answer, fds = portd.ask(1)
+    assert answer["op"] == "port" and portd.bind(connection)["op"] == "bound"
+    close((*fds, reader))
+    end(pid)
+
+
+def rewritten(portd):
+    """portd's blocks, to be changed while it is dead."""
+    blocks = portd.table.blocks
+    return region.attach(blocks["portd_status"], True)[0], region.attach(
+        blocks["port_status"], True)
+
+
+def given_up(portd):
+    """`rewritten` is over."""
+    for block in portd.table.blocks.values():
+        region.release(block.path)
+
+
+@needs_namespaces
+@needs_bpf
+@pytest.mark.parametrize("layout", ["own", "shared"])
+@pytest.mark.parametrize("died", ["climbing", "falling"])
+def test_a_portd_that_died_between_two_rungs_is_followed_by_one_that_starts_over(
+        begin, pair, layout, died):
+    """The rung that it had noted and what it kept do not fit: matchers are told, AF_XDP comes."""
+    near, _ = pair
+    portd = begin("auto", "wm0", HERE, near, 2, layout).start()
+    pids = [hold(portd, p) for p in range(2)]
+    generations = [int(row["generation"]) for row in portd.rows]
+    portd.kill()
+    if died == "climbing":
+        rewritten(portd)[0]["rung"] = shared.RUNG_SOCKET
+        given_up(portd)
+    else:
+        os.close(portd.box.kept.pop("link"))
+    portd.start()
+    for pid in pids:
+        end(pid)
+    portd.until(lambda: portd.events().get("rung_regained") == 2)
+    assert portd.events().get("rung_lost", 0) == (2 if died == "falling" else 0)
+    assert "program_foreign" not in portd.events(), "its own program is no stranger's"
+    assert [int(row["generation"]) for row in portd.rows] == [g + 2 for g in generations]
+    again = [hold(portd, p) for p in range(2)]
+    assert {shared.RUNGS[int(row["rung"])] for row in portd.rows} == {"native"}
+    assert portd.stop()[0] == 0 and portd.box.kept == {}
+    for pid in again:
+        end(pid)
+
+
+def test_a_dead_matchers_socket_is_kept_until_its_frames_are_taken_back():
+    """A portd that is killed meanwhile has a successor that still can read the rings."""
+    class Killed(Exception):
+        """Stands for SIGKILL."""
+
+    class Dying:
+        def take_back(self, *_):
+            raise Killed
+
+    class Config:
+        class partitions:
+            count = 1
+
+        class port:
+            rx_frames = tx_frames = 64
+
+    store = Store({"xsk.0": os.open(os.devnull, os.O_RDONLY)})
+    places = SharedQueue(Config, store, 0)
+    places.recycler = Dying()
+    with pytest.raises(Killed):
+        places.take_back(0, Holding(store.get("xsk.0")))
+    assert "xsk.0" in store
+    store.drop_all()

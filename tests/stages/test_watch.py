@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from appliance.host import nic
 from appliance.layout import shared
 from appliance.shm import steer
 from tests.netns import Namespace, mac_of, needs_bpf, needs_namespaces, veth_pair
@@ -75,6 +76,15 @@ def test_link_down_and_up_is_named_and_changes_nothing_else(wire):
     wire.until_event("link_up", 2)
     assert [int(row["generation"]) for row in wire.portd.rows] == generations
     assert wire.rungs() == ["native"] * 2
+
+
+def test_a_carrier_is_seen_at_once_also_when_it_flaps(wire):
+    """The flags of the device follow its carrier up to a second later."""
+    for _ in range(5):
+        for state in ("down", "up"):
+            wire.near.run("ip", "link", "set", "wm0", state)
+            with wire.near.entered():
+                assert nic.is_up("wm0") == (state == "up")
 
 
 def test_a_program_that_was_taken_off_is_put_on_again(wire):
