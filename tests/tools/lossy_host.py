@@ -8,6 +8,7 @@ A JSON line at the end of standard input tells what was lost and asked for.
 """
 
 import collections
+import itertools
 import json
 import select
 import socket
@@ -64,9 +65,10 @@ class Port:
     def repeat(self, seq, count, source):
         """Answers a request as the appliance does: one datagram, and nothing beyond the end."""
         end = min(seq + count, seq + 20, self.given + 1)
-        wanted = [number for number in range(seq, end) if number not in self.never]
+        wanted = list(itertools.takewhile(lambda number: number not in self.never,
+                                          range(seq, end)))
         self.counts["requests"] += 1
-        if wanted and wanted[0] == seq:
+        if wanted:
             self.sock.sendto(mold(NAME, seq, len(wanted), b"".join(map(block, wanted))), source)
 
 

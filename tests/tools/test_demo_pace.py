@@ -39,22 +39,18 @@ def at_work(order_file, plan):
     ways = [pace.orders(loaded.sessions[n], loaded.symbols[n][0], EACH, upstream[n], 1000)
             for n in range(2)]
     plan = plan | {"ports": [place.order_port, place.order_port + 1], "upstream": upstream}
-    host = subprocess.Popen(
-        [sys.executable, "-m", "tests.tools.lossy_host", place.ip, json.dumps(plan)], cwd=ROOT,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    people = None
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(place.close)
+        host = stack.enter_context(subprocess.Popen(
+            [sys.executable, "-m", "tests.tools.lossy_host", place.ip, json.dumps(plan)], cwd=ROOT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        stack.callback(host.kill)
         assert host.stdout.readline() == "ready\n"
         people = crowd.Crowd(loaded, place)
+        stack.callback(people.close)
         people.login()
         yield people, place, [ways[i % 2][i // 2] for i in range(COUNT)], counts
-        counts.update(json.loads(host.communicate(timeout=10)[0]))
-    finally:
-        host.kill()
-        host.wait()
-        if people:
-            people.close()
-        place.close()
+        counts.update(json.loads(host.communicate(timeout=60)[0]))
 
 
 @pytest.mark.parametrize(("plan", "found"), [

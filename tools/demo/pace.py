@@ -29,11 +29,12 @@ _receive = native.external("wm_socket_rx", types.int32, types.int32, types.uintp
 _send = native.external("wm_inject_frames", types.int64, types.int32, types.uintp, types.uintp,
                         types.uintp, types.int64, types.int64, types.uintp)
 HEAD_START_NS, PATIENCE_NS = 2_000_000, 2_000_000_000
+STEP_NS = 10_000_000         # patience lost at most in one turn: a stall of this process is no loss
 GAP_NS = 1_000_000           # a gap this old is asked for: what overtakes has come by then
 AGAIN_NS = 20_000_000        # between two requests for the same gap
 QUIET_NS = 20_000_000        # without a datagram while answers are due: the last may be lost
 # words of the pass, and of one way of it
-SENT, HEARD, ZERO = range(3)
+SENT, HEARD, ZERO, IDLE, LAST = range(5)
 ANSWERS, FIRST, GAP_SEQ, GAP_DUE, QUIET_DUE, WANTS = range(6)
 ASK, NUDGE = 1, 2            # WANTS: a gap is due, a way is quiet
 DONE, OVER, REPAIR = range(3)
@@ -95,17 +96,18 @@ def _judge(state, tally, came, now):
 @njit(cache=True)
 def _run(send_fds, data, offsets, lengths, heard_fds, frames, descs, tallies, arena, begins,
          sessions, tokens, interval_ns, words, states, sent_ns, heard_ns, error):
-    """Message i goes to way i % ways; only ways that owe an answer are listened to. DONE, OVER
-    (nothing came in time) or REPAIR: the caller does what `states` says and calls again."""
+    """Message i goes to way i % ways; only ways that owe an answer are listened to. Returns DONE,
+    OVER (no answer was taken for PATIENCE_NS after the last order) or REPAIR: the caller does what
+    `states` says and calls again."""
     total, ways = sent_ns.size, send_fds.size
     if words[ZERO] == 0:
         words[ZERO] = _now() + HEAD_START_NS
-    zero = words[ZERO]
-    deadline = zero + total * interval_ns + PATIENCE_NS
-    repair = False
+    zero, repair = words[ZERO], False
     while words[HEARD] < total and not repair:
         now, sent = _now(), words[SENT]
-        if now > deadline:
+        words[IDLE] = words[IDLE] + min(now - words[LAST], STEP_NS) if sent == total else 0
+        words[LAST] = now
+        if words[IDLE] > PATIENCE_NS:
             return OVER
         if sent < total and now >= zero + sent * interval_ns:
             sent_ns[sent] = now
@@ -132,6 +134,8 @@ def _run(send_fds, data, offsets, lengths, heard_fds, frames, descs, tallies, ar
                 taken = min(tally[MESSAGES] - before, left)
                 state[ANSWERS] += taken
                 words[HEARD] += taken
+                if taken > 0:
+                    words[IDLE] = 0
             repair |= _judge(state, tally, count > 0, now)
     return DONE if words[HEARD] >= total else REPAIR
 
@@ -158,7 +162,7 @@ class _Pass:
         self.offsets = np.cumsum(self.lengths, dtype=np.int64) - self.lengths
         self.data = np.frombuffer(b"".join(packets), np.uint8).copy()
         self.sent_ns, self.heard_ns = (np.zeros(len(packets), np.int64) for _ in range(2))
-        self.words, self.states = np.zeros(3, np.int64), np.zeros((self.ways, 6), np.int64)
+        self.words, self.states = np.zeros(5, np.int64), np.zeros((self.ways, 6), np.int64)
         self.states[:, FIRST] = crowd.tallies[sessions, EXPECTED]
         self.upstream = [int.from_bytes(payload[10:18], "big") for payload in payloads[:self.ways]]
         self.error = np.zeros(1, np.int64)
@@ -222,11 +226,11 @@ class _Pass:
                              f"{_ranges(due + int(self.states[way, FIRST]))} to orders "
                              f"{_ranges(due + self.upstream[way])} of {whose.name}")
         total = self.sent_ns.size
-        return (f"{total - int(self.words[HEARD])} of {total} paced orders have no answer, though "
-                f"asked for again until {PATIENCE_NS / 1e9:.0f} s after the last order; "
-                f"{'; '.join(parts) or 'the last were not sent in time'}. The appliance stands "
-                "still, or datagrams are lost faster than repeated: run on a less busy machine, or "
-                "with larger socket buffers (sysctl -w net.core.rmem_max=16777216)")
+        return (f"{total - int(self.words[HEARD])} of {total} paced orders have no answer; asking "
+                f"again brought none for {PATIENCE_NS / 1e9:.0f} s: {'; '.join(parts)}. The "
+                "appliance stands still, or datagrams are lost faster than repeated: run on a less "
+                "busy machine, or with larger socket buffers (sysctl -w "
+                "net.core.rmem_max=16777216)")
 
 
 def _ranges(numbers) -> str:
@@ -240,8 +244,8 @@ def measure(crowd, scene, sessions, payloads, rate: int) -> np.ndarray:
     """Sends the payloads, of the sessions in turn, at `rate` a second in all; the time to each
     answer in ns, in order.
 
-    TimeoutError when answers are missing two seconds after the last order, which ones and of which
-    partition.
+    TimeoutError when no answer is taken for two seconds after the last order; it names those that
+    are missing.
     """
     paced = _Pass(crowd, scene, sessions, payloads)
     paced.run(10**9 // rate)
