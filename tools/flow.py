@@ -14,6 +14,8 @@ from pathlib import Path
 import click
 import numpy as np
 
+from appliance.layout.codes import PRICE_MAX
+
 from .flows import bitstamp, cme, encode, mixed, synthetic, workload
 from .flows import commands as c
 from .pcap import Writer
@@ -93,14 +95,17 @@ def source_flow(source, accounts, seed, limit=None, data=None, symbols=None, tic
     if tick is not None:
         for symbol in flow.symbols:
             symbol["tick_size"] = tick
-            symbol["reference_price"] -= symbol["reference_price"] % tick
+            symbol["reference_price"] = max(tick, symbol["reference_price"] // tick * tick)
     if not len(flow.commands):
         raise c.SourceError(f"{source}: no commands come of the data")
     return flow
 
 
-def _refuse(source, out, accounts, pack, partitions):
+def _refuse(source, out, accounts, pack, partitions, tick):
     """Raises SourceError when this cannot be made."""
+    if tick is not None and not 1 <= tick <= PRICE_MAX:
+        raise c.SourceError(f"--tick {tick} leaves no price to trade at: give 1 to {PRICE_MAX}, in "
+                            "units of 0.0001 (the highest limit price)")
     if not 1 <= partitions <= PARTITIONS_MAX:
         raise c.SourceError(f"{partitions} partitions: 1 to {PARTITIONS_MAX} are possible")
     if not 1 <= accounts <= ACCOUNTS_MAX:
@@ -122,7 +127,7 @@ def make(source, out, *, accounts=8, pack=1, limit=None, seed=1, data=None, symb
     partitions: 1, for mix 2, when not given. A file for one partition does not speak of partitions.
     """
     out, partitions = Path(out), partitions or (2 if source == "mix" else 1)
-    _refuse(source, out, accounts, pack, partitions)
+    _refuse(source, out, accounts, pack, partitions, tick)
     link = encode.Link(endpoint(destination), mac(destination_mac), mac(source_mac))
     if link.destination[1] + partitions - 1 > 65535:
         raise c.SourceError(f"--destination {destination} leaves no ports for {partitions} "

@@ -283,10 +283,21 @@ def test_addresses_and_macs_are_the_ones_asked_for(tmp_path):
     ({"sources": "10.0.0.2:1,10.0.0.2:1", "accounts": 2}, "different ports"),
     ({"source_mac": "02:00"}, "not a MAC"), ({"source": "workload"}, "needs --data"),
     ({"source": "cme"}, "needs --data"), ({"source": "bitstamp", "symbols": 3}, "one symbol"),
+    ({"tick": 4_000_000_000}, "--tick 4000000000 .* give 1 to 1999999900"), ({"tick": 0}, "--tick"),
+    ({"tick": 1_999_999_901}, "give 1 to 1999999900"),
 ])
 def test_what_cannot_be_made_is_refused_in_words(tmp_path, changes, words):
     with pytest.raises(SourceError, match=words):
         make(**{"source": "synthetic", "out": tmp_path / "a.pcap", "limit": 10, **changes})
+
+
+@pytest.mark.parametrize("tick", [3, 7_000_000, 1_999_999_900])
+def test_any_tick_leaves_a_reference_price_that_the_config_takes(tmp_path, tick):
+    made = make("synthetic", tmp_path / "a.pcap", limit=10, tick=tick)
+    assert [symbol["tick_size"] for symbol in made.symbols] == [tick] * 4
+    for symbol in made.symbols:
+        assert 0 < symbol["reference_price"] <= 1_999_999_900
+        assert symbol["reference_price"] % tick == 0
 
 
 def test_the_command_says_what_it_made_and_what_is_wrong(tmp_path):

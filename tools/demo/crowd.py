@@ -183,7 +183,7 @@ class Crowd:
         tally = self.tallies[session]
         _collect(self.frames, self.descs, count, tally, self.logs[session], self.tokens[session])
         if tally[ASKED_CNT]:
-            self._again(session, int(tally[ASKED_SEQ]), int(tally[ASKED_CNT]))
+            self.again(session, int(tally[ASKED_SEQ]), int(tally[ASKED_CNT]))
             tally[ASKED_CNT] = 0
 
     def _name(self, session, count):
@@ -197,8 +197,8 @@ class Crowd:
         """The window of the session's partition."""
         return self.windows[self.material.sessions[session].partition]
 
-    def _again(self, session, seq, count):
-        """Sends the packets that carry the host's missing numbers again."""
+    def again(self, session, seq, count):
+        """Sends the file's packets that carry the host's missing numbers again."""
         window = self.window_of(session)
         lane = window.lane
         which = np.flatnonzero((lane.owner == session) & (lane.seqs < seq + count)
@@ -212,11 +212,20 @@ class Crowd:
             return
         self.asked_at = now
         for session in np.flatnonzero(self.tallies[:, GAP] > self.tallies[:, EXPECTED]):
-            tally = self.tallies[session]
-            count = min(int(tally[GAP] - tally[EXPECTED]), 65534)
-            request = (self.sessions[session] + int(tally[EXPECTED]).to_bytes(8, "big")
-                       + count.to_bytes(2, "big"))
-            self.sockets[session].sendto(request, self.window_of(session).target)
+            self.request(session, self.missing(session))
+
+    def request(self, session, count):
+        """Asks for up to `count` of the session's messages, from the next expected one on."""
+        self._bare(session, self.sessions[session], self.tallies[session, EXPECTED],
+                   min(count, 65534))
+
+    def heartbeat(self, session, following):
+        """Tells the host the session's next upstream number; it asks for what it lacks before."""
+        self._bare(session, self.tokens[session].tobytes(), following, 0)
+
+    def _bare(self, session, name, seq, count):
+        self.sockets[session].sendto(name + int(seq).to_bytes(8, "big") + count.to_bytes(2, "big"),
+                                     self.window_of(session).target)
 
     def login(self, timeout: float = 10.0) -> None:
         """Sends the login packets each second until every session is in. TimeoutError otherwise."""
@@ -271,11 +280,8 @@ class Crowd:
     def drain(self, quiet_s: float = 0.3, timeout: float = 10.0) -> None:
         """Tells the host each session's next number, so that it misses nothing of the tail, and
         listens until nothing has come for `quiet_s`."""
-        for session, sock in enumerate(self.sockets):
-            window = self.window_of(session)
-            following = max(1, next_seq(window.lane, session))
-            sock.sendto(self.tokens[session].tobytes() + following.to_bytes(8, "big") + bytes(2),
-                        window.target)
+        for session in range(len(self.sockets)):
+            self.heartbeat(session, max(1, next_seq(self.window_of(session).lane, session)))
         deadline = last = time.monotonic()
         deadline += timeout
         while time.monotonic() < deadline and time.monotonic() - last < quiet_s:
