@@ -21,9 +21,9 @@ from numba import from_dtype, int64, types
 
 from ..layout import shared
 from ..layout.record import (
-    ACCEPTED, BOOKED, CANCEL, CANCELED, COMMAND, ENTER, EVENT, FAR_LEVEL, LEVEL, MODIFIED, MODIFY,
-    MOVED, ORDER, ORDER_DEAD, REFUSED, REPLACE, REPLACED, RESTING_DEAD, SIDE, SYMBOL, UNBOOKED,
-    WAS_BOOKED,
+    ACCEPTED, BOOKED, CANCEL, CANCELED, COMMAND, ENTER, EVENT, EXTRA, FAR_LEVEL, LEVEL, MODIFIED,
+    MODIFY, MOVED, ORDER, ORDER_DEAD, REFUSED, REPLACE, REPLACED, RESTING_DEAD, SIDE, SYMBOL,
+    UNBOOKED, WAS_BOOKED,
 )
 from .events import put_event
 from .far import far_has_room, far_slot_at
@@ -52,8 +52,8 @@ def _records(struct):
 
 
 BOOK_TYPE = types.NamedTuple(
-    [_records(ORDER), types.uint32[::1], types.uint16[::1], _records(LEVEL), types.uint64[::1],
-     types.uint64[::1], _records(SIDE), _records(SYMBOL), _records(FAR_LEVEL), types.int32[:, ::1],
+    [_records(ORDER), types.uint32[::1], types.uint16[::1], _records(EXTRA), _records(LEVEL),
+     types.uint64[::1], types.uint64[::1], _records(SIDE), _records(SYMBOL), _records(FAR_LEVEL), types.int32[:, ::1],
      types.uint32[:, ::1], types.uint32[::1], _records(shared.ENGINE)], Book)
 SIGNATURE = int64(BOOK_TYPE, _records(COMMAND), int64, int64, _records(EVENT), int64)
 

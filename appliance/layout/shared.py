@@ -206,7 +206,10 @@ ENGINE = native(
     ("account_cnt", "u64", ""), ("lg_ladder", "u64", "log2 of ladder levels a side"),
     ("far_cap", "u64", "far levels a side at most"),
     ("event_cap", "u64", ""), ("fault", "u64", "first broken invariant's code, 0 none"),
-    ("rest", "u8", 128, "zero"),
+    ("unfinished", "u64", "shares of command resume_at that still look for a trade, 0 none"),
+    ("resume_at", "u64", "index of the command that `apply` must go on with"),
+    ("timer_cnt", "u64", "orders in the heap of expiry times"),
+    ("rest", "u8", 104, "zero"),
 )
 
 # Every datagram the matcher takes ends in exactly one of the dispositions.
@@ -251,6 +254,8 @@ COUNTERS = DISPOSITIONS + (
     ("login_answers", "A or J control datagrams sent"),
     ("disconnects", "sessions ended by silence, logout or end of session"),
     ("capacity_rejects", "orders refused because a pool was empty"),
+    ("orders_expired", "good-till-time orders whose time was over"),
+    ("busts_ignored", "busts of trades that are not known or broken already"),
     ("stream_full", "answers that found no chunk, rejects for want of capacity among them"),
     ("feed_overrun", "feed messages overwritten before they were sent"),
     ("tx_frames", "frames handed to the port"),
