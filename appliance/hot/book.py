@@ -53,8 +53,8 @@ def _records(struct):
 
 BOOK_TYPE = types.NamedTuple(
     [_records(ORDER), types.uint32[::1], types.uint16[::1], _records(EXTRA), _records(LEVEL),
-     types.uint64[::1], types.uint64[::1], _records(SIDE), _records(SYMBOL), _records(FAR_LEVEL), types.int32[:, ::1],
-     types.uint32[:, ::1], types.uint32[::1], _records(shared.ENGINE)], Book)
+     types.uint64[::1], types.uint64[::1], _records(SIDE), _records(SYMBOL), _records(FAR_LEVEL),
+     types.int32[:, ::1], types.uint32[:, ::1], types.uint32[::1], _records(shared.ENGINE)], Book)
 SIGNATURE = int64(BOOK_TYPE, _records(COMMAND), int64, int64, _records(EVENT), int64)
 
 

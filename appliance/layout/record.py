@@ -39,7 +39,7 @@ COMMAND = native(
     ("target", "u32", "handle of the existing order (CANCEL, REPLACE, MODIFY), else 0"),
     ("qty", "u32", "ENTER: quantity. CANCEL, REPLACE, MODIFY: intended total, executed included"),
     ("price_ticks", "i32", "limit in ticks; MARKET: 2147483647 to buy, 0 to sell"),
-    ("min_qty", "u32", "least trade at once, and of a hidden order at any time; RESERVE: shares shown"),
+    ("min_qty", "u32", "least trade at once, of a hidden one at any time; RESERVE: the floor"),
     ("symbol", "u16", "index into the partition's symbol table"),
     ("account", "u16", "index into the partition's account table"),
     ("smp", "u8", "SMP_OFF ... SMP_DECREMENT"),

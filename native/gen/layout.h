@@ -174,7 +174,7 @@ struct wm_command {
     /* ENTER: quantity. CANCEL, REPLACE, MODIFY: intended total, executed included */
     wm_u32 qty;
     wm_i32 price_ticks;                  /* limit in ticks; MARKET: 2147483647 to buy, 0 to sell */
-    /* least trade at once, and of a hidden order at any time; RESERVE: shares shown */
+    /* least trade at once, of a hidden one at any time; RESERVE: the floor */
     wm_u32 min_qty;
     wm_u16 symbol;                       /* index into the partition's symbol table */
     wm_u16 account;                      /* index into the partition's account table */
