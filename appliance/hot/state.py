@@ -184,7 +184,7 @@ def _fill_pools(core, sizes, partition):
     engine["partition"], engine["symbol_cnt"] = partition, sizes.symbols
     engine["account_cnt"], engine["lg_ladder"] = sizes.accounts, sizes.lg_ladder
     engine["far_cap"], engine["event_cap"] = sizes.far_cap, len(core.burst.events)
-    book.symbols["bounds_ticks"][:] = (2147483647, 0)
+    book.symbols["buy_bound_ticks"] = 2147483647
     book.sides["best_ticks"][0::2], book.sides["best_ticks"][1::2] = -1, 2147483647
     core.accounts.sessions["next_seq"] = core.accounts.sessions["sent_seq"] = 1
     core.accounts.sessions["next_upstream_seq"] = 1

@@ -120,9 +120,10 @@ ORDER = native(
 FAR_BIT, EXTRA_BIT = 0x80000000, 0x40000000
 
 EXTRA = native(
-    "extra", 16, "What a booked order with EXTRA_BIT has beside its place.",
+    "extra", 24, "What an order that is not plain has beside its place; valid with EXTRA_BIT.",
     ("reserve", "u32", "shares not shown"), ("floor", "u32", "shares shown at a time, 0 none"),
     ("least", "u32", "minimum quantity of a hidden order, 0 none"), ("pad", "u32", "zero"),
+    ("number", "u64", "its order reference n (valid for every order that is not plain)"),
 )
 
 LEVEL = native(
@@ -163,7 +164,8 @@ SYMBOL = native(
     ("window_ticks", "i32", "first price of the ladder's window, in ticks"),
     ("reference_ticks", "i32", "reference price: as configured, then the last cross's"),
     ("collar_ticks", "i32", "trades stay so near to the reference, 0 no collar"),
-    ("bounds_ticks", "i32", 2, "worst price for a buy, for a sell; none: 2147483647, 0"),
+    ("buy_bound_ticks", "i32", "worst price at which a buy may trade; 2147483647 any"),
+    ("sell_bound_ticks", "i32", "the same of a sell; 0 any"),
     ("reason", "u8", 4, "of the state, as in the feed's trading action"),
     ("rest", "u8", 20, "zero"),
 )

@@ -208,8 +208,10 @@ ENGINE = native(
     ("event_cap", "u64", ""), ("fault", "u64", "first broken invariant's code, 0 none"),
     ("unfinished", "u64", "shares of command resume_at that still look for a trade, 0 none"),
     ("resume_at", "u64", "index of the command that `apply` must go on with"),
+    ("resume_owner", "u64", "its side: symbol * 2 + side"),
+    ("spare_events", "u64", "events that refreshes and decrements may still use in this call"),
     ("timer_cnt", "u64", "orders in the heap of expiry times"),
-    ("rest", "u8", 104, "zero"),
+    ("rest", "u8", 88, "zero"),
 )
 
 # Every datagram the matcher takes ends in exactly one of the dispositions.

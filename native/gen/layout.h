@@ -16,7 +16,7 @@ typedef __INT32_TYPE__ wm_i32;
 typedef __UINT64_TYPE__ wm_u64;
 typedef __INT64_TYPE__ wm_i64;
 
-#define WM_LAYOUT_DIGEST 0x8902E91CA12C63FBULL
+#define WM_LAYOUT_DIGEST 0xBE4DCE12AF5D1E8BULL
 
 #define WM_ENTER 1
 #define WM_CANCEL 2
@@ -319,18 +319,21 @@ _Static_assert(__builtin_offsetof(struct wm_order, prev) == 4, "at");
 _Static_assert(__builtin_offsetof(struct wm_order, qty) == 8, "at");
 _Static_assert(__builtin_offsetof(struct wm_order, level) == 12, "at");
 
-/* What a booked order with EXTRA_BIT has beside its place. */
+/* What an order that is not plain has beside its place; valid with EXTRA_BIT. */
 struct wm_extra {
     wm_u32 reserve;                      /* shares not shown */
     wm_u32 floor;                        /* shares shown at a time, 0 none */
     wm_u32 least;                        /* minimum quantity of a hidden order, 0 none */
     wm_u32 pad;                          /* zero */
+    /* its order reference n (valid for every order that is not plain) */
+    wm_u64 number;
 };
-_Static_assert(sizeof(struct wm_extra) == 16, "size");
+_Static_assert(sizeof(struct wm_extra) == 24, "size");
 _Static_assert(__builtin_offsetof(struct wm_extra, reserve) == 0, "at");
 _Static_assert(__builtin_offsetof(struct wm_extra, floor) == 4, "at");
 _Static_assert(__builtin_offsetof(struct wm_extra, least) == 8, "at");
 _Static_assert(__builtin_offsetof(struct wm_extra, pad) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_extra, number) == 16, "at");
 
 /* One price of one side: a queue of orders. */
 struct wm_level {
@@ -418,8 +421,8 @@ struct wm_symbol {
     wm_i32 window_ticks;                 /* first price of the ladder's window, in ticks */
     wm_i32 reference_ticks;              /* reference price: as configured, then the last cross's */
     wm_i32 collar_ticks;                 /* trades stay so near to the reference, 0 no collar */
-    /* worst price for a buy, for a sell; none: 2147483647, 0 */
-    wm_i32 bounds_ticks[2];
+    wm_i32 buy_bound_ticks;              /* worst price at which a buy may trade; 2147483647 any */
+    wm_i32 sell_bound_ticks;             /* the same of a sell; 0 any */
     wm_u8 reason[4];                     /* of the state, as in the feed's trading action */
     wm_u8 rest[20];                      /* zero */
 };
@@ -433,7 +436,8 @@ _Static_assert(__builtin_offsetof(struct wm_symbol, pad) == 19, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, window_ticks) == 20, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, reference_ticks) == 24, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, collar_ticks) == 28, "at");
-_Static_assert(__builtin_offsetof(struct wm_symbol, bounds_ticks) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, buy_bound_ticks) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, sell_bound_ticks) == 36, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, reason) == 40, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, rest) == 44, "at");
 
@@ -839,8 +843,11 @@ struct wm_engine {
     /* shares of command resume_at that still look for a trade, 0 none */
     wm_u64 unfinished;
     wm_u64 resume_at;                    /* index of the command that `apply` must go on with */
+    wm_u64 resume_owner;                 /* its side: symbol * 2 + side */
+    /* events that refreshes and decrements may still use in this call */
+    wm_u64 spare_events;
     wm_u64 timer_cnt;                    /* orders in the heap of expiry times */
-    wm_u8 rest[104];                     /* zero */
+    wm_u8 rest[88];                      /* zero */
 };
 _Static_assert(sizeof(struct wm_engine) == 256, "size");
 _Static_assert(__builtin_offsetof(struct wm_engine, next_order_ref) == 0, "at");
@@ -861,7 +868,9 @@ _Static_assert(__builtin_offsetof(struct wm_engine, event_cap) == 112, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, fault) == 120, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, unfinished) == 128, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, resume_at) == 136, "at");
-_Static_assert(__builtin_offsetof(struct wm_engine, timer_cnt) == 144, "at");
-_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 152, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, resume_owner) == 144, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, spare_events) == 152, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, timer_cnt) == 160, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 168, "at");
 
 #endif
