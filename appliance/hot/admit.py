@@ -277,7 +277,10 @@ def cancel(core, idx):
 
 @later(I64(CORE, I64), **INNER)
 def modify(core, idx):
-    """Checks a Modify and gives the order its new side letter."""
+    """Checks a Modify and gives the order its new side letter.
+
+    A floor below the shares that would be open makes the command one of a RESERVE order.
+    """
     if _not_live(core, idx) != 0:
         return np.int64(IGNORED)
     command = core.burst.commands[idx]
@@ -285,8 +288,12 @@ def modify(core, idx):
     cold = core.accounts.cold[target]
     old, new = np.int64(cold["side_letter"]), np.int64(core.burst.details[idx]["side_letter"])
     allowed = old == new or (old == _S and (new == _E or new == _T)) or (old == _E and new == _T)
-    if not allowed or (qty > np.int64(core.book.totals[target]) and qty > codes.QUANTITY_MAX):
+    total = np.int64(core.book.totals[target])
+    if not allowed or (qty > total and qty > codes.QUANTITY_MAX):
         core.counters[_CANCELS_IGNORED] += _ONE
         return np.int64(IGNORED)
     cold["side_letter"] = np.uint8(new)
+    floor = np.int64(cold["max_floor"])
+    if floor != 0 and floor < qty - (total - open_of(core, target)):
+        command["flags"], command["min_qty"] = np.uint8(RESERVE), np.uint32(floor)
     return np.int64(APPLY)

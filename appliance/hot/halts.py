@@ -53,9 +53,10 @@ def tell_imbalances(core, idx):
     letter, wanted = np.int64(core.burst.details[idx]["cross"]), np.int64(codes.TRADING_NORMAL)
     if letter == codes.CROSS_HALT_OR_IPO:
         wanted = np.int64(codes.TRADING_QUOTATION_ONLY)
-    expected = PHASE_PRE_OPEN if letter == codes.CROSS_OPENING else PHASE_OPEN
-    if phase != expected or (letter != codes.CROSS_OPENING and letter != codes.CROSS_CLOSING
-                             and letter != codes.CROSS_HALT_OR_IPO):
+    before = phase == PHASE_PRE_OPEN and letter != codes.CROSS_CLOSING
+    within = phase == PHASE_OPEN and letter != codes.CROSS_OPENING
+    if not (before or within) or (letter != codes.CROSS_OPENING and letter != codes.CROSS_CLOSING
+                                  and letter != codes.CROSS_HALT_OR_IPO):
         return
     for symbol in range(core.book.symbols.size):
         if np.int64(core.book.symbols[symbol]["state"]) == wanted:

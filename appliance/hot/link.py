@@ -1,9 +1,9 @@
 """The control links between matcher and supervisor, seen from the matcher.
 
 Two rings with one producer and one consumer each. Out: sequence-0 datagrams with their source. In:
-logins, refusals, disconnects, the day's and the operator's words, which become commands. The producer writes a record and
-then its head, the consumer reads the head and then the record. The supervisor's side of the same
-rings is `appliance/shm/ring.py`.
+logins, refusals, disconnects, the day's and the operator's words, which become commands. The
+producer writes a record and then its head, the consumer reads the head and then the record. The
+supervisor's side of the same rings is `appliance/shm/ring.py`.
 """
 
 import numpy as np

@@ -174,6 +174,8 @@ def publish(core, idx, event_cnt):
         elif kind == ACCEPTED:
             _lives(core, i)
             _accepted(core, order, qty)
+            if flags & WAS_BOOKED != 0 and shown:
+                _feed_booked(core, order, np.int64(event["left"]))
         elif kind == CANCELED:
             _canceled(core, order, qty, np.int64(event["reason"]))
             if flags & WAS_BOOKED != 0 and shown:

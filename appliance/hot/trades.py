@@ -7,6 +7,7 @@ sides and the feed, once, and changes no order.
 import numpy as np
 
 from appliance.hot import prints
+from appliance.hot.admit import PHASE_OPEN, PHASE_PRE_OPEN
 from appliance.hot.kernel import later
 from appliance.hot.notices import broken
 from appliance.hot.raw import raw_load64, raw_store64
@@ -45,11 +46,14 @@ def forget_trade(core, match):
 
 @later(VOID(CORE, I64), **INNER)
 def bust(core, idx):
-    """BUST in burst record idx; ignored and counted when there is nothing to be broken."""
+    """BUST in burst record idx; ignored and counted when there is nothing to be broken, or the
+    day is not yet or no more."""
     detail = core.burst.details[idx]
     match, reason = detail["upstream_seq"], np.int64(detail["side_letter"])
     slot = np.int64(match & np.uint64(core.trades.size - 1))
-    known = match != _NONE and core.trades[slot]["number"] == match
+    phase = np.int64(core.book.engine[0]["phase"])
+    known = match != _NONE and core.trades[slot]["number"] == match \
+        and (phase == PHASE_OPEN or phase == PHASE_PRE_OPEN)
     allowed = (reason == codes.BROKEN_ERRONEOUS or reason == codes.BROKEN_CONSENT
                or reason == codes.BROKEN_SUPERVISORY or reason == codes.BROKEN_EXTERNAL)
     if not known or not allowed:

@@ -1,9 +1,11 @@
-"""Admission: which phase and which state of the symbol take which order, and what a Replace keeps."""
+"""Admission: which phase and state take which order, and what a Replace keeps."""
 
 import pytest
 
 from appliance.layout import record
-from tests.hot.core_kit import Kit, able, cancel, canceled, enter, kinds, rejected, replace
+from tests.hot.core_kit import (
+    Kit, able, cancel, canceled, enter, kinds, modify, rejected, replace,
+)
 
 FLOOR = (5, b"\0\0\0\x1e")
 PRE_OPEN, OPEN, CLOSED, BEFORE = 3, 1, 2, 0
@@ -129,3 +131,14 @@ def test_replace_that_no_auction_order_can_be_cancels(kit, changes):
     command, _ = sent(kit, replace(1, 2, **changes))
     assert (command["kind"], command["qty"]) == (record.CANCEL, 0)
     assert kit.session()["last_user_ref"] == 1
+
+
+def test_modify_beyond_the_floor_makes_a_reserve(kit):
+    kit.send(enter(1, qty=30, price=1633000, options=[FLOOR]))
+    for qty, wanted in ((30, (0, 0)), (31, (record.RESERVE, 30)), (20, (0, 0))):
+        kit.send(modify(1, b"B", qty))
+        command = kit.core.burst.commands[0]
+        assert (command["kind"], command["flags"], command["min_qty"]) == (record.MODIFY, *wanted)
+    kit.send(enter(2, qty=30, price=1633000))
+    kit.send(modify(2, b"B", 500))
+    assert kit.core.burst.commands[0]["flags"] == 0

@@ -33,7 +33,8 @@ def test_heap_agrees_with_a_plain_model(seed):
     for turn in range(1500):
         free = [handle for handle in range(1, 200) if handle not in model]
         if model and dice.random() < 0.45:
-            handle = dice.choice(sorted(model)) if dice.random() < 0.7 else min(model, key=model.get)
+            first = min(model, key=model.get)
+            handle = dice.choice(sorted(model)) if dice.random() < 0.7 else first
             del model[handle]
             timers.stop_timer(core, handle)
         elif free:
