@@ -1,4 +1,4 @@
-"""HALT, BUST, IMBALANCE and CLOCK: from the link or the clock into the journal and onto the feed."""
+"""HALT, BUST, IMBALANCE and CLOCK: from link or clock into the journal and onto the feed."""
 
 import numpy as np
 import pytest

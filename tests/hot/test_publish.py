@@ -1,4 +1,4 @@
-"""What hand-made events become: the bytes that accounts and the feed get, and what stays counted."""
+"""What hand-made events become: the bytes for accounts and feed, and what stays counted."""
 
 import struct
 
