@@ -69,8 +69,9 @@ def test_bust_takes_the_number_of_the_wire():
     desk = Desk(topo.build(msgspec.structs.replace(config, partitions=two)), 1)
     desk.bust(1 << 56 | 77, "E")
     assert desk.ordered() == [(shared.LINK_BUST, 0, "E", 77, b"")]
-    for match, reason, why in ((77, "E", "not of partition 1"), (1 << 56, "E", "not of partition 1"),
-                               (2 << 56 | 1, "S", "not of partition"), (1 << 56 | 1, "Z", "E, C")):
+    foreign = "not of partition 1"
+    for match, reason, why in ((77, "E", foreign), (1 << 56, "E", foreign),
+                               (2 << 56 | 1, "S", foreign), (1 << 56 | 1, "Z", "E, C, S, X")):
         with pytest.raises(ValueError, match=why):
             desk.bust(match, reason)
     assert desk.ordered() == []

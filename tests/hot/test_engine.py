@@ -73,7 +73,8 @@ def test_replace_chain_keeps_what_was_executed(kit):
 @pytest.mark.parametrize("changes", [
     dict(qty=0), dict(qty=1_000_000), dict(price=0), dict(price=1633401), dict(tif=b"9"),
     dict(price=0x7FFFFFFF), dict(display=b"Z"), dict(sweep=b"Y"), dict(tif=b"6"),
-    dict(options=[(30, b"AB")]), dict(options=[(3, b"\0\0\0\1")]), dict(tif=b"3", options=[(12, b"P")])])
+    dict(options=[(30, b"AB")]), dict(options=[(3, b"\0\0\0\1")]),
+    dict(tif=b"3", options=[(12, b"P")])])
 def test_replace_with_impossible_details_cancels(kit, changes):
     kit.send(enter(1))
     kit.feed()
