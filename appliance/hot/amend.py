@@ -6,7 +6,9 @@ before the shown part does.
 
 import numpy as np
 
-from ..layout.record import CANCELED, EXTRA_BIT, MODIFIED, MOVED, ORDER_DEAD, UNSHOWN, WAS_BOOKED
+from ..layout.record import (
+    CANCELED, EXTRA_BIT, MODIFIED, MOVED, ORDER_DEAD, RESERVE, UNSHOWN, WAS_BOOKED,
+)
 from .events import put_event
 from .kernel import inlined, kernel, unlikely
 from .levels import owner_of, price_of, shown_owners, to_back, unlink
@@ -76,7 +78,10 @@ def cancel(book, command, target, events, event_cnt):
 
 @kernel
 def modify(book, command, target, events, event_cnt):
-    """A new intended total for a booked order: less keeps its place, more goes to the back."""
+    """A new intended total for a booked order: less keeps its place, more goes to the back.
+
+    With RESERVE one that grows has the floor command.min_qty from now on, whatever it had.
+    """
     wanted, total = np.int64(command["qty"]), np.int64(book.totals[target])
     open_qty = np.int64(book.orders[target]["qty"]) + reserve_of(book, target)
     left = wanted - (total - open_qty)
@@ -91,12 +96,13 @@ def modify(book, command, target, events, event_cnt):
         shown = _shrink(book, target, open_qty - left)
         return put_event(events, event_cnt, MODIFIED, owner & 1, 0, unshown, target, 0, left, 0,
                          shown if unshown == 0 else np.int64(0), 0)
-    shown = left
-    if np.int64(book.orders[target]["level"]) & _EXTRA_BIT != 0:
-        extra = book.extras[target]
-        if extra["floor"] != 0:
-            shown = min(left, np.int64(extra["floor"]))
-            extra["reserve"] = np.uint32(left - shown)
+    shown, extra, record = left, book.extras[target], book.orders[target]
+    if np.int64(command["flags"]) & RESERVE != 0:
+        extra["floor"], extra["least"] = command["min_qty"], np.uint32(0)
+        record["level"] = np.uint32(np.int64(record["level"]) | _EXTRA_BIT)
+    if np.int64(record["level"]) & _EXTRA_BIT != 0 and extra["floor"] != 0:
+        shown = min(left, np.int64(extra["floor"]))
+        extra["reserve"] = np.uint32(left - shown)
     book.orders[target]["qty"] = np.uint32(shown)
     event_cnt = put_event(events, event_cnt, MODIFIED, owner & 1, 0, unshown, target, 0, left, 0, 0,
                           0)

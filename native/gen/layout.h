@@ -16,7 +16,7 @@ typedef __INT32_TYPE__ wm_i32;
 typedef __UINT64_TYPE__ wm_u64;
 typedef __INT64_TYPE__ wm_i64;
 
-#define WM_LAYOUT_DIGEST 0xBE4DCE12AF5D1E8BULL
+#define WM_LAYOUT_DIGEST 0x23C084839A967AB1ULL
 
 #define WM_ENTER 1
 #define WM_CANCEL 2
@@ -107,6 +107,9 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_LINK_DISCONNECT 4
 #define WM_LINK_END_DAY 5
 #define WM_LINK_OPEN 6
+#define WM_LINK_HALT 7
+#define WM_LINK_BUST 8
+#define WM_LINK_IMBALANCE 9
 #define WM_SESSION_NONE 0
 #define WM_SESSION_LIVE 1
 #define WM_SESSION_ENDED 2
@@ -639,15 +642,17 @@ _Static_assert(__builtin_offsetof(struct wm_port_status, rest) == 136, "at");
 /* A record of a one-producer ring between supervisor and matcher. */
 struct wm_link {
     wm_u32 kind;                         /* LINK_CONTROL ... */
-    wm_u32 account;                      /* account index */
+    wm_u32 account;                      /* account index; LINK_HALT: symbol index */
     wm_u32 ip;                           /* peer address, first byte highest */
     wm_u16 udp_port;                     /* peer port */
     wm_u8 mac[6];                        /* peer's Ethernet address (zero on the socket rung) */
-    wm_u8 reason;                        /* LINK_REFUSE: A or S */
+    /* LINK_REFUSE: A or S. LINK_HALT: state. LINK_BUST: reason. LINK_IMBALANCE: cross type */
+    wm_u8 reason;
     wm_u8 pad[3];                        /* zero */
-    /* LINK_LOGIN: first downstream number wanted; 0 = only new ones */
+    /* LINK_LOGIN: first downstream number wanted; 0 = only new ones. LINK_BUST: match n */
     wm_u64 requested_seq;
-    wm_u8 token[16];                     /* ten characters, zero padded */
+    /* ten characters, zero padded. LINK_HALT: reason, four characters */
+    wm_u8 token[16];
     wm_u8 session[16];                   /* assigned session, ten characters, zero padded */
     wm_u32 text_sz;                      /* bytes used in text */
     wm_u32 pad2;                         /* zero */
@@ -707,7 +712,7 @@ struct wm_session {
     wm_u8 disabled;                      /* 1: new orders refused (OUCH D) */
     wm_u8 cancel_on_disconnect;
     wm_u8 smp_default;                   /* SMP_ */
-    wm_u8 aiq_default;                   /* letter sent back in PREVENTED; O W N */
+    wm_u8 aiq_default;                   /* letter sent back in PREVENTED; O W N D */
     wm_u8 default_firm[4];
     wm_u64 gap_ns;                       /* when the upstream gap was first seen, 0 none */
     wm_u64 asked_ns;                     /* when the gap was last asked for */
