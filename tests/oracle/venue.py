@@ -45,8 +45,8 @@ class Symbol:
 class Venue:
     """One partition.
 
-    symbols: dicts with name, tick_size, lot_size, reference_price (units of 0.0001), collar (ticks,
-    0 for none), state letter and, if not by rule, locate.
+    symbols: dicts with name, tick_size, lot_size, reference_price (units of 0.0001), collar
+    (ticks, 0 for none), state letter and, if not by rule, locate.
     accounts: dicts with name, firm, smp ("off", "oldest", "newest", "decrement"),
     cancel_on_disconnect.
     Whatever comes with a time first lets the orders go whose time has come by then. Times are nanoseconds since midnight and never go back.

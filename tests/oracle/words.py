@@ -85,9 +85,9 @@ def itch_words(m):
     return {"S": "event " + chr(m[11]), "R": "directory"}[kind]
 
 
-def options(min_qty, floor, life, post_only, smp):
+def options(min_qty, max_floor, life, post_only, smp):
     """TagValues of an order's options, None for one that is not wanted."""
-    chosen = ((3, min_qty), (5, floor), (15, life))
+    chosen = ((3, min_qty), (5, max_floor), (15, life))
     made = b"".join(b"\5" + bytes([tag]) + value.to_bytes(4, "big")
                     for tag, value in chosen if value is not None)
     made += b"\2\x0cP" if post_only else b""
@@ -114,20 +114,20 @@ class Floor:
         self.venue.message(account, data, self.now)
 
     def enter(self, account, ref, side, quantity, price=10_000, tif="0", display="Y", sweep="N",
-              cross="N", capacity="P", symbol=b"ABC     ", min_qty=None, floor=None, life=None,
+              cross="N", capacity="P", symbol=b"ABC     ", min_qty=None, max_floor=None, life=None,
               post_only=False, smp=None, tags=b""):
         """An Enter; price None is a market order, `life` (seconds) makes it good till time."""
         price, tif = MARKET_PRICE if price is None else price, tif if life is None else "6"
-        tags = options(min_qty, floor, life, post_only, smp) + tags
+        tags = options(min_qty, max_floor, life, post_only, smp) + tags
         self.send(account, ENTER.pack(
             b"O", ref, side.encode(), quantity, symbol, price, tif.encode(), display.encode(),
             capacity.encode(), sweep.encode(), cross.encode(), b"CLORD-0001    ", len(tags))
             + tags)
 
     def replace(self, account, old, ref, quantity, price=10_000, tif="0", display="Y",
-                min_qty=None, floor=None, life=None, post_only=False, smp=None, tags=b""):
+                min_qty=None, max_floor=None, life=None, post_only=False, smp=None, tags=b""):
         price, tif = MARKET_PRICE if price is None else price, tif if life is None else "6"
-        tags = options(min_qty, floor, life, post_only, smp) + tags
+        tags = options(min_qty, max_floor, life, post_only, smp) + tags
         self.send(account, REPLACE.pack(b"U", old, ref, quantity, price, tif.encode(),
                                         display.encode(), b"N", b"CLORD-0002    ", len(tags))
                   + tags)
