@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.oracle import feed, message, reports, session
-from tests.oracle.book import Order
+from tests.oracle.order import Order
 from tests.oracle.venue import Venue, mask_itch, mask_ouch
 from tests.oracle.words import Floor
 
