@@ -11,7 +11,7 @@ from ..layout.record import (
 )
 from .events import put_event
 from .kernel import inlined, kernel, unlikely
-from .levels import owner_of, price_of, shown_owners, to_back, unlink
+from .levels import owner_of, price_of, shown_owners, to_back, unlink, unlink_plain
 from .rest import count_live, reserve_of
 
 QTY_MAX = 999_999
@@ -54,6 +54,30 @@ def _shrink(book, target, count):
 
 
 @inlined
+def cancel_plain(book, command, target, events, event_cnt):
+    """`cancel` of an order on the ladder without an EXTRA."""
+    reason, wanted = np.int64(command["tif"]), np.int64(command["qty"])
+    reason = BY_USER if reason == 0 else reason
+    open_qty, left, flags = np.int64(book.orders[target]["qty"]), np.int64(0), np.int64(WAS_BOOKED)
+    if wanted != 0:
+        total = np.int64(book.totals[target])
+        if wanted >= total:
+            return event_cnt
+        left = max(wanted - (total - open_qty), np.int64(0))
+    if left == 0:
+        owner = unlink_plain(book, target)
+        count_live(book, -1)
+        flags = np.int64(ORDER_DEAD | WAS_BOOKED)
+    else:
+        book.orders[target]["qty"] = np.uint32(left)
+        book.totals[target] = np.uint32(wanted)
+        owner = np.int64(book.orders[target]["level"]) >> np.int64(book.engine[0]["lg_ladder"])
+    removed = open_qty - left
+    return put_event(events, event_cnt, CANCELED, owner & 1, reason, flags, target, 0, removed,
+                     removed, left, 0)
+
+
+@kernel
 def cancel(book, command, target, events, event_cnt):
     """Down to an intended total of qty; 0 is the whole."""
     reason, wanted = np.int64(command["tif"]), np.int64(command["qty"])

@@ -28,12 +28,15 @@ from ..layout.record import (
     ACCEPTED, AUCTION, BOOKED, CANCEL, COMMAND, ENTER, EVENT, EXTRA, FAR_LEVEL, LEVEL, MODIFY,
     MOVED, ORDER, REFUSED, REPLACE, REPLACED, RESTING_DEAD, SIDE, SYMBOL, UNBOOKED, WAS_BOOKED,
 )
-from .amend import BY_USER, cancel, modify, next_order_ref, remove
+from .amend import BY_USER, cancel, cancel_plain, modify, next_order_ref, remove
 from .events import put_event
 from .fence import prefetch
 from .kernel import inlined, kernel, kernel_of, unlikely
-from .levels import append, is_far, ladder_place, meets, owner_of, shown_owners, unlink
+from .levels import (
+    UNUSUAL, append_plain, is_far, ladder_place, meets, owner_of, shown_owners, unlink,
+)
 from .match import is_beyond, may_not_rest, meets_any, take
+from .raw import raw_load64
 from .rest import ASIDE, count_live, far_refuses, reserve_of, rest, resting_owner
 from .state import Book
 
@@ -45,6 +48,11 @@ EVENTS_A_COMMAND = 5        # at most, beside one for each order that it ends
 EVENTS_SPARE = 4            # and for refreshes and decrements in a call; more is used where it is
 AHEAD, NEARER = 8, 4        # commands between asking for a line of memory and needing it
 LG_QTY = 20                 # no quantity reaches 2 ** LG_QTY, so no sum of a book's overflows
+
+_LOW = 0xFFFF_FFFF
+assert [(field.name, field.off) for field in COMMAND.fields][:10] == [
+    ("kind", 0), ("side", 1), ("tif", 2), ("flags", 3), ("order", 4), ("target", 8), ("qty", 12),
+    ("price_ticks", 16), ("min_qty", 20), ("symbol", 24)], "_enter_plain reads these as words"
 
 
 def _records(struct):
@@ -100,31 +108,59 @@ def _is_refused(book, command, owner, price_ticks, leaving):
     return far_refuses(book, resting_owner(book, owner, flags), price_ticks, leaving)
 
 
-@inlined
-def _enter(book, command, events, event_cnt):
+@kernel
+def _enter(book, commands, i, events, event_cnt):
+    """An ENTER of any kind, checked from the start."""
+    command = commands[np.uint64(i)]
     qty = np.int64(command["qty"])
-    if unlikely(not _in_range(book, command, qty)):
+    if not _in_range(book, command, qty):
         book.engine[0]["fault"] = np.uint64(FAULT_COMMAND)
         return event_cnt
     order, side = np.int64(command["order"]), np.int64(command["side"])
     price_ticks = np.int64(command["price_ticks"])
     owner = np.int64(command["symbol"]) << 1 | side
-    place = ladder_place(book, owner, price_ticks)
-    details = (np.int64(command["tif"]) | np.int64(command["flags"])
-               | np.int64(command["min_qty"])
-               | np.int64(book.sides[owner ^ 1]["hidden_cnt"]))
-    plain = details == 0 and not is_far(book, place)
-    if unlikely(not plain) and _is_refused(book, command, owner, price_ticks, np.int64(0)):
+    if _is_refused(book, command, owner, price_ticks, np.int64(0)):
         return put_event(events, event_cnt, REFUSED, side, 0, 0, order, 0, qty, price_ticks, 0, 0)
     book.totals[order] = np.uint32(qty)
     book.owners[order] = np.uint16(command["account"])
     number = next_order_ref(book)
-    if unlikely(not plain or meets(book, owner, price_ticks)
-                or is_beyond(book, owner, price_ticks)):
-        book.extras[order]["number"] = np.uint64(number)
-        event_cnt = put_event(events, event_cnt, ACCEPTED, side, 0, 0, order, 0, qty, 0, 0, number)
-        return _settle(book, command, order, owner, price_ticks, qty, events, event_cnt, 1)
-    append(book, owner, price_ticks, place, order, qty, np.int64(0))
+    book.extras[order]["number"] = np.uint64(number)
+    event_cnt = put_event(events, event_cnt, ACCEPTED, side, 0, 0, order, 0, qty, 0, 0, number)
+    return _settle(book, command, order, owner, price_ticks, qty, events, event_cnt, 1)
+
+
+@inlined
+def _enter_plain(book, commands, i, events, event_cnt):
+    """A plain order inside the window that meets nobody: booked whole. -1: it is not of that kind.
+
+    Nothing is changed then. Reads the command as four words; `_enter` has the same checks by name.
+    """
+    first, second = np.int64(raw_load64(commands, i, 0)), np.int64(raw_load64(commands, i, 8))
+    third, fourth = np.int64(raw_load64(commands, i, 16)), np.int64(raw_load64(commands, i, 24))
+    order, side, qty = first >> 32 & _LOW, first >> 8 & 0xFF, second >> 32 & _LOW
+    price_ticks, symbol = third & _LOW, fourth & 0xFFFF
+    if np.uint64(order - 1) >= np.uint64(book.orders.shape[0] - 1) \
+            or symbol >= book.symbols.shape[0]:
+        return np.int64(-1)
+    owner = symbol << 1 | side & 1
+    own, other, listing = book.sides[owner], book.sides[owner ^ 1], book.symbols[symbol]
+    special = (first & 0xFFFF_FE00 | third >> 32 | (qty - 1) >> LG_QTY | price_ticks >> 31
+               | np.int64(book.orders[order]["qty"]) | np.int64(other["hidden_cnt"]))
+    if special != 0:
+        return np.int64(-1)
+    lg_ladder = np.uint64(book.engine[0]["lg_ladder"])
+    place = price_ticks - np.int64(listing["window_ticks"])
+    worse = -(side & 1)
+    bound = np.int64(listing["sell_bound_ticks"] if side & 1 else listing["buy_bound_ticks"])
+    ranked = price_ticks ^ worse
+    if np.uint64(place) >> lg_ladder != np.uint64(0) \
+            or (np.int64(other["best_ticks"]) ^ worse) <= ranked or ranked > (bound ^ worse):
+        return np.int64(-1)
+    book.totals[order] = np.uint32(qty)
+    book.owners[order] = np.uint16(fourth >> 16 & 0xFFFF)
+    number = next_order_ref(book)
+    append_plain(book, own, np.int64(np.uint64(owner) << lg_ladder) | place, worse, price_ticks,
+                 order, qty)
     count_live(book, 1)
     return put_event(events, event_cnt, ACCEPTED, side, 0, WAS_BOOKED, order, 0, qty, price_ticks,
                      qty, number)
@@ -214,25 +250,36 @@ def apply(book, commands, start, stop, events, event_cnt):
         event_cnt = _settle(book, command, np.int64(command["order"]),
                             np.int64(engine["resume_owner"]), np.int64(command["price_ticks"]),
                             qty, events, event_cnt, 0)
+        if engine["unfinished"] != np.uint64(0):
+            return event_cnt
         start += 1
-    i = start - 1
-    while i + 1 < stop and engine["unfinished"] == np.uint64(0):
-        i += 1
+    for i in range(start, stop):
         _look_ahead(book, commands, i)
         command = commands[np.uint64(i)]
         kind = np.int64(command["kind"])
         if kind == ENTER:
-            event_cnt = _enter(book, command, events, event_cnt)
+            told = _enter_plain(book, commands, np.uint64(i), events, event_cnt)
+            if unlikely(told < 0):
+                told = _enter(book, commands, i, events, event_cnt)
+                if unlikely(engine["unfinished"] != np.uint64(0)):
+                    engine["resume_at"] = np.uint64(i)
+                    return told
+            event_cnt = told
             continue
         target = np.int64(command["target"])
         if target >= book.orders.shape[0] or np.int64(book.orders[target]["qty"]) == 0:
             continue
         if kind == CANCEL:
-            event_cnt = cancel(book, command, target, events, event_cnt)
+            if unlikely(np.int64(book.orders[target]["level"]) & UNUSUAL != 0):
+                event_cnt = cancel(book, command, target, events, event_cnt)
+            else:
+                event_cnt = cancel_plain(book, command, target, events, event_cnt)
             continue
         if kind == REPLACE:
             event_cnt = _replace(book, command, target, events, event_cnt)
+            if unlikely(engine["unfinished"] != np.uint64(0)):
+                engine["resume_at"] = np.uint64(i)
+                return event_cnt
         elif kind == MODIFY:
             event_cnt = modify(book, command, target, events, event_cnt)
-    engine["resume_at"] = np.uint64(i)
     return event_cnt

@@ -20,6 +20,7 @@ NO_BID = np.int64(-1)
 NO_ASK = np.int64(1 << 31)             # beyond every price; stored as 2147483647
 _LAST_PRICE = np.int64(2147483647)
 _FAR_BIT, _EXTRA_BIT = np.int64(FAR_BIT), np.int64(EXTRA_BIT)
+UNUSUAL = np.int64(FAR_BIT | EXTRA_BIT)
 PLACE = np.int64(EXTRA_BIT - 1)        # of ORDER.level: the number of the level or far slot
 
 assert [(field.name, field.off) for field in ORDER.fields] == [
@@ -145,6 +146,23 @@ def append(book, owner, price_ticks, place, order, qty, extra):
     _count_in(book, owner, price_ticks)
 
 
+@inlined
+def append_plain(book, side, level, better, price_ticks, order, qty):
+    """`append` of a plain order to a ladder level; side: its record, better: the mask above."""
+    queue = book.levels[np.uint64(level)]
+    tail = np.int64(queue["tail"])
+    queue["tail"] = np.uint32(order)
+    if tail == 0:
+        queue["head"] = np.uint32(order)
+        mark(book.bits, book.bits2, level)
+    _write(book, order, tail, qty, level)
+    book.orders[tail]["next"] = np.uint32(order)
+    side["order_cnt"] = np.uint32(np.int64(side["order_cnt"]) + 1)
+    best = np.int64(side["best_ticks"])
+    side["best_ticks"] = np.int32(
+        price_ticks if (price_ticks ^ better) > (best ^ better) else best)
+
+
 @kernel
 def append_aside(book, owner, price_ticks, order, qty, extra):
     """The same on a side that has far levels only."""
@@ -179,6 +197,20 @@ def _unlink_far(book, slot, prev, next_):
                 set_best(book, owner, next_best(book, owner, price_ticks))
             else:
                 set_best(book, owner, next_aside(book, owner, price_ticks))
+    return owner
+
+
+@inlined
+def unlink_plain(book, order):
+    """`unlink` of an order on the ladder without an EXTRA."""
+    record = book.orders[order]
+    prev, next_ = np.int64(record["prev"]), np.int64(record["next"])
+    record["qty"] = np.uint32(0)
+    book.orders[prev]["next"] = np.uint32(next_)
+    book.orders[next_]["prev"] = np.uint32(prev)
+    owner = _unlink_ladder(book, np.int64(record["level"]), prev, next_)
+    side = book.sides[owner]
+    side["order_cnt"] = np.uint32(np.int64(side["order_cnt"]) - 1)
     return owner
 
 
