@@ -272,6 +272,17 @@ def test_self_match_newest_after_a_refresh_of_somebody_else(floor):
     assert floor.shown() == ["executed 1 30 match 1", "add 4 S 30 at 10000"]
 
 
+def test_the_count_of_a_minimum_takes_the_whole_reserve_before_an_own_order(floor):
+    floor.enter(1, 1, "S", 60, max_floor=30)
+    floor.enter(0, 1, "S", 10)
+    floor.hear_nothing()
+    floor.enter(0, 2, "B", 61, tif="3", min_qty=61, smp="W")
+    assert floor.heard(0)[1:] == ["canceled 2 61 I"]
+    floor.enter(0, 3, "B", 60, tif="3", min_qty=60, smp="W")
+    assert floor.heard(0)[1:] == ["executed 3 30 at 10000 R match 1",
+                                  "prevented 3 30 of 10 at 10000 RW"]
+
+
 def test_the_end_of_the_day_cancels_shown_part_and_reserve_at_once(floor):
     floor.enter(0, 1, "S", 100, max_floor=30)
     floor.hear_nothing()

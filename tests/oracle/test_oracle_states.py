@@ -98,6 +98,21 @@ def test_orders_in_a_halted_symbol_leave_at_the_end_of_the_day_without_a_cross(f
     assert floor.heard(0) == ["canceled 1 100 E", "canceled 2 100 E", "day E"]
 
 
+def test_a_disconnect_cancels_every_kind_of_order_in_any_state(floor):
+    floor.venue.login(0, b"TOKEN00001", "10.0.0.1", 4000)
+    floor.enter(0, 4, "B", 100, max_floor=30)
+    floor.enter(0, 5, "B", 100, 9_000, display="N", life=60)
+    floor.enter(0, 6, "B", 100, cross="C")
+    floor.venue.halt(0, "Q")
+    floor.enter(0, 7, "B", 100, cross="H")
+    floor.hear_nothing()
+    floor.venue.disconnect(0, 5)
+    assert floor.heard(0) == [f"canceled {ref} 100 Z" for ref in (4, 5, 6, 7)]
+    assert floor.shown() == ["delete 1"]
+    floor.venue.halt(0, "T")
+    assert floor.shown() == ["action T"]
+
+
 # -- broken trades -----------------------------------------------------------------------------
 
 
