@@ -135,18 +135,21 @@ def find_price(book, symbol, group, whole):
     demand = _qty_between(book, symbol, buy, group, whole, np.int64(0), _MARKET_BUY)
     supply = _qty_here(book, symbol, sell, group, whole, _MARKET_SELL)
     best_price, best_volume, best_gap = reference, np.int64(0), np.int64(0)
+    only_markets = min(demand, supply)
     price = _next_limit(book, symbol, group, whole, np.int64(0))
-    if price == NO_ASK:
-        best_volume = min(demand, supply)
     while price != NO_ASK:
-        supply += _qty_here(book, symbol, sell, group, whole, price)
-        volume, gap = min(demand, supply), abs(demand - supply)
-        nearer = abs(price - reference) < abs(best_price - reference)
-        if volume > best_volume or (volume == best_volume and volume > 0 and (
-                gap < best_gap or (gap == best_gap and nearer))):
-            best_price, best_volume, best_gap = price, volume, gap
-        demand -= _qty_here(book, symbol, buy, group, whole, price)
+        leaving = _qty_here(book, symbol, buy, group, whole, price)
+        coming = _qty_here(book, symbol, sell, group, whole, price)
+        if leaving + coming > 0:
+            supply, only_markets = supply + coming, np.int64(0)
+            volume, gap = min(demand, supply), abs(demand - supply)
+            nearer = abs(price - reference) < abs(best_price - reference)
+            if volume > best_volume or (volume == best_volume and volume > 0 and (
+                    gap < best_gap or (gap == best_gap and nearer))):
+                best_price, best_volume, best_gap = price, volume, gap
+            demand -= leaving
         price = _next_limit(book, symbol, group, whole, price)
+    best_volume = max(best_volume, only_markets)
     return (best_price, best_volume) if best_volume > 0 else (np.int64(0), np.int64(0))
 
 
@@ -167,7 +170,7 @@ def _best_of(book, owner):
 @kernel
 def _first(book, symbol, side, group):
     """The order that trades first on one side, 0 when there is none."""
-    worse = -(side ^ 1)
+    better = -side
     none = NO_ASK if side & 1 else NO_BID
     shown, hidden = _owner(book, symbol, side, np.int64(0)), _owner(
         book, symbol, side, np.int64(HIDDEN_GROUP))
@@ -183,12 +186,12 @@ def _first(book, symbol, side, group):
     waiting = np.int64(0)
     if at_auction != none:
         waiting = _head_at(book, auction, at_auction)
-    if at_shown != none and (at_shown ^ worse) >= (at_hidden ^ worse) \
-            and (at_shown ^ worse) >= (at_auction ^ worse):
+    if at_shown != none and (at_shown ^ better) >= (at_hidden ^ better) \
+            and (at_shown ^ better) >= (at_auction ^ better):
         return _head_at(book, shown, at_shown)
-    if waiting == 0 or (behind != 0 and (at_hidden ^ worse) > (at_auction ^ worse)):
+    if waiting == 0 or (behind != 0 and (at_hidden ^ better) > (at_auction ^ better)):
         return behind
-    if behind == 0 or (at_auction ^ worse) > (at_hidden ^ worse):
+    if behind == 0 or (at_auction ^ better) > (at_hidden ^ better):
         return waiting
     if book.extras[behind]["number"] < book.extras[waiting]["number"]:
         return behind

@@ -108,6 +108,7 @@ class Publisher:
 
     def canceled(self, order, removed, reason, cut):
         """A live order lost `removed` shares, `cut` of them shown ones."""
+        self.counters["orders_expired"] += reason == b"T"
         self.streams[order.account].append(
             reports.canceled(self.time, order, removed, reason))
         self.shown_less(order, cut, not order.open)

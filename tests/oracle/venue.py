@@ -10,7 +10,7 @@ from collections import Counter
 from tests.oracle import entry
 from tests.oracle.book import Book
 from tests.oracle.cross import Cross
-from tests.oracle.entry import BEFORE, OPEN, OVER, PRE_OPEN
+from tests.oracle.entry import OPEN, OVER, PRE_OPEN
 from tests.oracle.feed import mask_itch
 from tests.oracle.order import CLOSING, HALT, OFF, OPENING
 from tests.oracle.publisher import Publisher
@@ -49,7 +49,8 @@ class Venue:
     (ticks, 0 for none), state letter and, if not by rule, locate.
     accounts: dicts with name, firm, smp ("off", "oldest", "newest", "decrement"),
     cancel_on_disconnect.
-    Whatever comes with a time first lets the orders go whose time has come by then. Times are nanoseconds since midnight and never go back.
+    Whatever comes with a time first lets the orders go whose time has come by then. Times are
+    nanoseconds since midnight and never go back.
     """
 
     def __init__(self, partition, symbols, accounts, day=1, instance="0",

@@ -4,8 +4,6 @@
 numbers without the partition. `Floor` is a venue with methods instead of bytes.
 """
 
-import struct
-
 from tests.oracle.message import CANCEL, ENTER, MASS_CANCEL, MODIFY, REPLACE, SWITCH
 from tests.oracle.order import MARKET_PRICE
 from tests.oracle.venue import Venue
