@@ -58,8 +58,16 @@ def tell_imbalances(core, idx):
     if not (before or within) or (letter != codes.CROSS_OPENING and letter != codes.CROSS_CLOSING
                                   and letter != codes.CROSS_HALT_OR_IPO):
         return
+    none = before and letter == codes.CROSS_HALT_OR_IPO     # O orders wait there as well
     for symbol in range(core.book.symbols.size):
-        if np.int64(core.book.symbols[symbol]["state"]) == wanted:
+        if np.int64(core.book.symbols[symbol]["state"]) != wanted:
+            continue
+        if none:
+            zero = np.int64(0)
+            _print_imbalance(core, np.int64(symbol), letter, zero, zero,
+                             codes.IMBALANCE_TOO_FEW_ORDERS, zero, zero, zero,
+                             codes.VARIATION_NOT_AVAILABLE)
+        else:
             paired, unpaired, direction, far, near, reference, variation = _of_cross(
                 core.book, np.int64(symbol), group_of(letter))
             _print_imbalance(core, np.int64(symbol), letter, paired, unpaired, direction, far, near,
