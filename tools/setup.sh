@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-/usr/bin/python3}
 NEEDED=(python3-venv python3-dev gcc libc6-dev make linux-libc-dev tzdata)
 NATIVE=(clang llvm libbpf-dev libelf-dev zlib1g-dev)
-TOOLS=(iproute2 ethtool procps util-linux tshark)
+TOOLS=(iproute2 ethtool procps util-linux tshark valgrind)
 STAMPS=.venv/.stamps
 missing=()
 
@@ -60,7 +60,7 @@ environment() {
     print=$(sha256sum pyproject.toml | cut -d' ' -f1)
     done_before packages "$print" && [ -x .venv/bin/wirematch ] && return
     say "installing the Python packages"
-    .venv/bin/python -m pip install -q --disable-pip-version-check -e ".[tools,test]"
+    .venv/bin/python -m pip install -q --disable-pip-version-check -e ".[tools,test,picture]"
     # Only its sample data is used: the real half hour of orders that the demo replays.
     .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps "ob-analytics==0.1.0"
     echo "$print" > "$STAMPS/packages"

@@ -32,10 +32,11 @@ def read(path, message_cnt=None) -> np.ndarray:
     path = Path(path)
     if path.stat().st_size % RECORD.itemsize:
         raise WorkloadError(f"{path}: {path.stat().st_size} bytes are not a whole number of "
-                            f"{RECORD.itemsize}-byte records; make the file again with gen.c")
+                            f"{RECORD.itemsize}-byte records; make it again: python -m "
+                            "tools.workload_maker")
     records = np.fromfile(path, RECORD, -1 if message_cnt is None else message_cnt)
     if not len(records):
-        raise WorkloadError(f"{path}: no records; make the file again with gen.c")
+        raise WorkloadError(f"{path}: no records; make it again: python -m tools.workload_maker")
     enters = (records["op"] == ADD) | (records["op"] == MARKETABLE)
     for what, wrong in (
         (f"an op outside {ADD}..{MARKETABLE}",

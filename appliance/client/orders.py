@@ -55,19 +55,27 @@ class OrderSession(Session):
         return self.user_ref + 1
 
     def enter(self, side, quantity, symbol, price, *, time_in_force="0", display="Y",
-              capacity="P", clordid="", tags=None) -> int:
+              cross_type="N", capacity="P", clordid="", tags=None) -> int:
         """Enter Order; returns its UserRefNum. side: B S T E; price MARKET: at any price.
 
-        tags: {name or number: value}, see the wire tables. WireError for a value that does not fit
-        its field; nothing is sent then. So with every method below.
+        time_in_force: 0 day, 3 immediate or cancel, 6 good till time (tag expire_time, seconds).
+        display: Y, A with the firm's name, N hidden. cross_type: N continuous; O, C, H waits for
+        the opening, closing or halt cross. tags: {name or number: value} such as min_qty,
+        max_floor (shown at a time), post_only, aiq_strategy; see the wire tables. WireError for a
+        value that does not fit its field; nothing is sent then. So with every method below.
         """
         return self._numbered("O", side=side, quantity=quantity, symbol=symbol, price=price,
                               time_in_force=time_in_force, display=display, capacity=capacity,
-                              intermarket_sweep="N", cross_type="N", cl_ord_id=clordid, tags=tags)
+                              intermarket_sweep="N", cross_type=cross_type, cl_ord_id=clordid,
+                              tags=tags)
 
     def replace(self, user_ref_num, quantity, price, *, time_in_force="0", display="Y",
                 clordid="", tags=None) -> int:
-        """Replace Order; returns the new UserRefNum. quantity: the chain's, executed included."""
+        """Replace Order; returns the new UserRefNum. quantity: the chain's, executed included.
+
+        Time in force, display and the tags min_qty, max_floor, post_only, expire_time and
+        aiq_strategy are the new order's own; the rest it takes over.
+        """
         return self._numbered("U", orig_user_ref_num=user_ref_num, quantity=quantity, price=price,
                               time_in_force=time_in_force, display=display,
                               intermarket_sweep="N", cl_ord_id=clordid, tags=tags)

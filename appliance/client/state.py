@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from ..layout.wire_ouch import TAG_NUMBERS
+
+SECONDARY = TAG_NUMBERS["secondary_ord_ref_num"]
+
 
 @dataclass(slots=True)
 class Order:
@@ -13,7 +17,8 @@ class Order:
     price: int
     open_qty: int
     order_reference_number: int
-    executed_qty: int = 0       # of the whole chain of replaces
+    executed_qty: int = 0       # of the whole chain of replaces, or self-match decremented: what
+    #                             the quantity of a Replace, Modify or Cancel counts beside the open
 
 
 def follow(orders: dict, record) -> None:
@@ -40,7 +45,10 @@ def follow(orders: dict, record) -> None:
         order.open_qty -= record.quantity
     elif letter == "D":
         order.open_qty -= record.decrement_shares
+        order.executed_qty += record.decrement_shares
     elif letter == "M":
         order.open_qty, order.side = record.quantity, record.side
+    elif letter == "R":
+        order.order_reference_number = record.tags.get(SECONDARY, order.order_reference_number)
     elif letter == "T":
         order.price, order.order_reference_number = record.price, record.order_reference_number

@@ -43,6 +43,7 @@ def _power(low, high):
 
 PRICE_MAX = 1_999_999_900          # highest limit price in units of 0.0001
 QTY_MAX = 999_999
+COLLAR_MAX = 100_000_000           # in ticks; added to the highest price it fits 31 bits
 SYMBOLS_MAX = 1000                 # a partition's share of the ITCH stock locates
 ACCOUNTS_MAX = 4096
 PARTITIONS_MAX = 32                # uid_base + p and uid_base + 100 + p stay apart
@@ -66,6 +67,8 @@ class Day(_Table):
     time_zone: str
     opens: TimeOfDay
     closes: TimeOfDay
+    imbalance_from: _number(0, 86400, "seconds")
+    imbalance_every: _number(0, 3600, "seconds")
 
 
 class Interface(_Table):
@@ -161,7 +164,7 @@ class AccountDefaults(_Table):
 
     firm: Firm
     sources: list[Ip]
-    smp: Literal["off", "oldest", "newest"]
+    smp: Literal["off", "oldest", "newest", "decrement"]
     cancel_on_disconnect: bool
     max_pages: _number(1, 65535)
 
@@ -179,6 +182,7 @@ class SymbolDefaults(_Table):
 
     tick_size: _number(1, PRICE_MAX, "units of 0.0001")
     lot_size: _number(1, QTY_MAX)
+    collar: _number(0, COLLAR_MAX, "ticks")
 
 
 class Symbol(SymbolDefaults):

@@ -11,6 +11,9 @@ from . import children, crashes, logins, status
 from .alarms import ERROR, log
 
 LOGINS_A_TICK = 64
+STATES, BUST_REASONS, CROSSES = tuple("HPQT"), tuple("ECSX"), tuple("OCH")
+NUMBER_BITS = 56                     # a match number on the wire: partition << 56 | n
+NUMBER_MASK = (1 << NUMBER_BITS) - 1
 # Counters whose growth an operator must know: (counter, what it means and what to do).
 WATCHED = (
     ("capacity_rejects", "orders were refused because a pool is empty; see [capacity]"),
@@ -57,7 +60,7 @@ class PartitionDesk:
         self.journal = [region.attach(blocks[name]) for name in ("journal_header", "journal")]
         self.up = ring.Consumer(*_halves(region.attach(blocks["link_up"], True)))
         self.down = ring.Producer(*_halves(region.attach(blocks["link_down"], True)))
-        self.waiting = []
+        self.waiting, self.quoting = [], set()
         self.desk = logins.Desk(part, self.day, self.sessions, self.used_tokens,
                                 self.config.orders.silence_ms * 1_000_000, self.checker)
         self.market_opened, self.day_over = not opens_later, False
@@ -229,7 +232,7 @@ class PartitionDesk:
         return row | {"far_scans": int(self.engine[0]["far_scans"]),
                       "null": self.config.interface.mode == "null"}
 
-    # -- the end ----------------------------------------------------------------------------------
+    # -- the day ----------------------------------------------------------------------------------
 
     def end_day(self):
         """Asks for the end of the day: everything canceled, end-of-session packets sent. Once an
@@ -245,6 +248,54 @@ class PartitionDesk:
             self.market_opened = True
             self.waiting.append({"kind": shared.LINK_OPEN})
             self._push()
+
+    # -- the operator -----------------------------------------------------------------------------
+
+    def halt(self, symbol: str, state: str, reason: str = "") -> None:
+        """Orders a trading state: H halted, P paused, Q quotation for a halt cross, T trading.
+
+        reason: up to four characters, as the feed tells it. ValueError when something is unknown.
+        """
+        found = [item.idx for item in self.part.listings if item.symbol.name == symbol]
+        if not found:
+            raise ValueError(f"symbol {symbol!r}: partition {self.idx} has no such symbol; "
+                             "ask the partition that owns it")
+        if state not in STATES:
+            raise ValueError(f"state {state!r} of {symbol}: choose one of {', '.join(STATES)}")
+        if len(reason) > 4 or not (reason.isascii() and reason.isprintable()):
+            raise ValueError(f"reason {reason!r}: at most 4 ASCII characters, such as T1 or LUDP")
+        self.quoting.discard(found[0])
+        if state == "Q":
+            self.quoting.add(found[0])
+        self._order(kind=shared.LINK_HALT, account=found[0], reason=ord(state),
+                    token=reason.ljust(4))
+
+    def bust(self, match: int, reason: str) -> None:
+        """Orders a trade to be broken. match: its number as on the wire; reason: E C S X.
+
+        ValueError when it cannot be of this partition; an old or unknown one is ignored, counted.
+        """
+        if reason not in BUST_REASONS:
+            raise ValueError(f"reason {reason!r}: choose one of {', '.join(BUST_REASONS)}")
+        if match >> NUMBER_BITS != self.idx or not match & NUMBER_MASK:
+            raise ValueError(f"match number {match}: not of partition {self.idx}; its numbers are "
+                             f"{self.idx << NUMBER_BITS} + 1, 2, 3 ...")
+        self._order(kind=shared.LINK_BUST, requested_seq=match & NUMBER_MASK, reason=ord(reason))
+
+    def imbalance(self, letter: str) -> None:
+        """Has the imbalances before a cross told: O opening, C closing, H of symbols in quotation.
+
+        ValueError for another letter.
+        """
+        if letter not in CROSSES:
+            raise ValueError(f"cross type {letter!r}: choose one of {', '.join(CROSSES)}")
+        self._order(kind=shared.LINK_IMBALANCE, reason=ord(letter))
+
+    def _order(self, **record):
+        self.waiting.append(record)
+        self._push()
+
+    # -- the end ----------------------------------------------------------------------------------
 
     def has_ended(self) -> bool:
         """The day is over and its last packets have left, or the matcher is gone."""

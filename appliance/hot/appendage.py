@@ -9,8 +9,8 @@ from appliance.hot.raw import raw_store32
 from appliance.hot.types import BYTES, COMMANDS, DETAILS, I64, INNER
 from appliance.layout import codes
 from appliance.layout.record import (
-    DETAIL, POST_ONLY, SMP_NEWEST, SMP_OFF, SMP_OLDEST, TAG_AIQ, TAG_CUSTOMER, TAG_FIRM, TAG_GROUP,
-    TAG_LOCATED, TAG_MIN_QTY, TAG_POST_ONLY,
+    DETAIL, POST_ONLY, SMP_DECREMENT, SMP_NEWEST, SMP_OFF, SMP_OLDEST, TAG_AIQ, TAG_CUSTOMER,
+    TAG_FIRM, TAG_GROUP, TAG_LOCATED, TAG_MAX_FLOOR, TAG_MIN_QTY, TAG_POST_ONLY,
 )
 from appliance.layout.wire_ouch import TAG_ELEMENT, TAGS
 
@@ -67,7 +67,7 @@ def _tag_without_place(tag, size, letter):
         return np.int64(0) if letter == codes.FLAG_NO else np.int64(_OTHER)
     if tag == codes.OPTION_HANDLE_INST:
         return np.int64(0) if letter == codes.HANDLE_NONE else np.int64(_OTHER)
-    if tag == codes.OPTION_MAX_FLOOR or tag == codes.OPTION_RANDOM_RESERVES:
+    if tag == codes.OPTION_RANDOM_RESERVES:
         return np.int64(codes.REJECT_INVALID_MAX_FLOOR)
     if tag == codes.OPTION_PEG_OFFSET:
         return np.int64(codes.REJECT_PEGGING_NOT_ALLOWED)
@@ -79,6 +79,27 @@ def _tag_without_place(tag, size, letter):
     if tag == codes.OPTION_AIQ_GROUP_ID:
         return np.int64(codes.REJECT_INVALID_AIQ)
     return np.int64(_OTHER)
+
+
+@later(I64(COMMANDS, DETAILS, I64, I64, I64), **INNER)
+def _strategy(commands, details, idx, letter, default_smp):
+    """Tag 29: what happens between own orders; reject code or 0."""
+    smp = np.int64(default_smp)
+    if letter == codes.AIQ_CANCEL_OLDEST or letter == codes.AIQ_ORGANISATION_CANCEL_OLDEST:
+        smp = np.int64(SMP_OLDEST)
+    elif letter == codes.AIQ_CANCEL_NEWEST or letter == codes.AIQ_ORGANISATION_CANCEL_NEWEST:
+        smp = np.int64(SMP_NEWEST)
+    elif letter == codes.AIQ_DECREMENT_BOTH or letter == codes.AIQ_ORGANISATION_DECREMENT_BOTH \
+            or letter == codes.AIQ_DECREMENT_BOTH_NO_DETAILS \
+            or letter == codes.AIQ_ORGANISATION_DECREMENT_BOTH_NO_DETAILS:
+        smp = np.int64(SMP_DECREMENT)
+    elif letter == codes.AIQ_DISABLED:
+        smp = np.int64(SMP_OFF)
+    elif letter != codes.AIQ_PORT_DEFAULT:
+        return np.int64(codes.REJECT_INVALID_AIQ)
+    commands[idx]["smp"] = np.uint8(smp)
+    details[idx]["aiq"] = np.uint8(letter)
+    return np.int64(0)
 
 
 @later(I64(BYTES, I64, I64, I64, COMMANDS, DETAILS, I64, I64), **INNER)
@@ -121,18 +142,19 @@ def _tag_of_order(frames, tag, value, size, commands, details, idx, default_smp)
     elif tag == codes.OPTION_AIQ_STRATEGY:
         if size != _SZ1:
             return np.int64(_OTHER)
-        if letter == codes.AIQ_CANCEL_OLDEST or letter == codes.AIQ_ORGANISATION_CANCEL_OLDEST:
-            command["smp"] = np.uint8(SMP_OLDEST)
-        elif letter == codes.AIQ_CANCEL_NEWEST or letter == codes.AIQ_ORGANISATION_CANCEL_NEWEST:
-            command["smp"] = np.uint8(SMP_NEWEST)
-        elif letter == codes.AIQ_DISABLED:
-            command["smp"] = np.uint8(SMP_OFF)
-        elif letter == codes.AIQ_PORT_DEFAULT:
-            command["smp"] = np.uint8(default_smp)
-        else:
-            return np.int64(codes.REJECT_INVALID_AIQ)
-        detail["aiq"] = np.uint8(letter)
+        code = _strategy(commands, details, idx, letter, default_smp)
+        if code != 0:
+            return code
         present = np.int64(TAG_AIQ)
+    elif tag == codes.OPTION_MAX_FLOOR:
+        if size != _SZ4:
+            return np.int64(_OTHER)
+        detail["max_floor"] = np.uint32(load_be32(frames, value))
+        present = np.int64(TAG_MAX_FLOOR)
+    elif tag == codes.OPTION_EXPIRE_TIME:
+        if size != _SZ4:
+            return np.int64(_OTHER)
+        detail["expire_s"] = np.uint32(load_be32(frames, value))
     else:
         return _tag_without_place(tag, size, letter)
     detail["present"] = np.uint8(np.int64(detail["present"]) | present)
@@ -176,6 +198,17 @@ def tags_of_account(frames, start, stop, details, idx, with_filters):
             return np.int64(_OTHER)
         place += 1 + length
     return np.int64(0)
+
+
+@njit(types.boolean(BYTES, I64, I64, I64), **INNER)
+def has_tag(frames, start, stop, tag):
+    """Whether an element in [start, stop) has this tag."""
+    place = start
+    while place < stop:
+        if np.int64(frames[place + 1]) == tag:
+            return True
+        place += 1 + np.int64(frames[place])
+    return False
 
 
 @njit(types.boolean(BYTES, I64, I64), **INNER)

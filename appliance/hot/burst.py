@@ -13,7 +13,7 @@ import numpy as np
 from numba import boolean, int64, njit, types, uint64, void
 
 from ..layout.params import WAIT_BLOCK, WAIT_YIELD
-from ..layout.record import DAY_START, OPENS_LATER
+from ..layout.record import CLOCK, DAY_START, OPENS_LATER
 from ..layout.shared import MATCHER_STATUS
 from ..native import external
 from . import counters as names
@@ -32,8 +32,9 @@ from .port_state import BURST_MAX, KIND, NULL, RX_FD, TX_PACKETS
 from .sequence import apply, forget, settle, tick
 from .session import take
 from .slots import (
-    APPLY_FRAME, APPLY_HELD, ENDED, FLUSH, LOGGED_IN, NO_WORK, ROOM, SETTLE, ask_for,
+    APPLY_FRAME, APPLY_HELD, ENDED, FLUSH, LOGGED_IN, NO_WORK, ROOM, SETTLE, ask_for, open_slot,
 )
+from .timers import timer_due
 from .transmit import kick, send_all_acks, send_feed, send_outbox
 from .tsc import read_tsc
 from .types import CORE
@@ -133,7 +134,8 @@ def run(core, port, io, params):
     """The loop; one of WORD_CHANGED, TIME_OVER, IDLE.
 
     A pass takes link records, then timers, then frames in their order, then flushes and transmits.
-    Each of these items may leave a job, done before the next item.
+    Each of these items may leave a job, done before the next item. An order whose time is over
+    leaves with the next record; when there is none, with a CLOCK record made for it.
     """
     p = params[0]
     start, idle = read_tsc(), np.int64(0)
@@ -159,6 +161,8 @@ def run(core, port, io, params):
                     np.int64(packet["len"]), np.int64(packet["flags"]), now), 1)
             else:
                 rx_release(port, count)
+                if io.words[SLOT_CNT] == 0 and timer_due(core, now):
+                    open_slot(core, io, CLOCK, np.int64(0), np.int64(0))
                 ask_for(io, FLUSH, np.int64(0))
             _work(core, io, params, port.frames, now)
         done = links + count + transmit(core, port, io, params, now)

@@ -6,7 +6,7 @@ first failing check goes into detail.reject. Called by `codec.decode`, which exp
 
 import numpy as np
 
-from appliance.hot.appendage import structure, tags_of_order
+from appliance.hot.appendage import has_tag, structure, tags_of_order
 from appliance.hot.endian import load_be32, load_be64, load_le64
 from appliance.hot.kernel import later
 from appliance.hot.raw import raw_store64
@@ -15,7 +15,9 @@ from appliance.hot.types import (
     BYTES, COMMANDS, DETAILS, I64, INLINE, INNER, SESSIONS, SYMBOLS, VOID,
 )
 from appliance.layout import codes
-from appliance.layout.record import DETAIL, ENTER, MARKET, POST_ONLY, REJECT, REPLACE
+from appliance.layout.record import (
+    AUCTION, DETAIL, ENTER, HIDDEN, MARKET, ON_CLOSE, POST_ONLY, REJECT, REPLACE,
+)
 from appliance.layout.wire_ouch import OUCH_IN
 
 _ONE = np.uint64(1)
@@ -53,16 +55,29 @@ def malformed(commands, details, idx):
     details[idx]["reject"] = np.uint16(_OTHER)
 
 
+@later(I64(I64), **INLINE)
+def _tif_of(letter):
+    """command.tif of a time in force; of an unknown one, which is refused later, 0."""
+    if letter == codes.TIF_IMMEDIATE_OR_CANCEL:
+        return np.int64(3)
+    return np.int64(6) if letter == codes.TIF_GOOD_TILL_TIME else np.int64(0)
+
+
 @later(I64(I64, I64, I64, I64), **INLINE)
-def _terms(tif, display, is_market, ticks_wrong):
-    """The first failing check of price and terms: reject code or 0."""
+def _terms(tif, display, stays, ticks_wrong):
+    """The first failing check of price and terms: reject code or 0.
+
+    stays: a market order would wait for somebody unless it is immediate.
+    """
     if ticks_wrong != 0:
         return np.int64(_BAD_PRICE)
-    if tif != codes.TIF_DAY and tif != codes.TIF_IMMEDIATE_OR_CANCEL:
+    if tif != codes.TIF_DAY and tif != codes.TIF_IMMEDIATE_OR_CANCEL \
+            and tif != codes.TIF_GOOD_TILL_TIME:
         return np.int64(_OTHER)
-    if is_market != 0 and tif != codes.TIF_IMMEDIATE_OR_CANCEL:
+    if stays != 0 and tif != codes.TIF_IMMEDIATE_OR_CANCEL:
         return np.int64(_BAD_PRICE)
-    if display != codes.DISPLAY_VISIBLE and display != codes.DISPLAY_ATTRIBUTABLE:
+    if display != codes.DISPLAY_VISIBLE and display != codes.DISPLAY_ATTRIBUTABLE \
+            and display != codes.DISPLAY_HIDDEN:
         return np.int64(codes.REJECT_INVALID_DISPLAY)
     return np.int64(0)
 
@@ -74,17 +89,61 @@ def _sweep(sweep):
     return np.int64(0) if sweep == codes.FLAG_NO else np.int64(_OTHER)
 
 
-@later(I64(COMMANDS, I64, I64, I64), **INLINE)
-def _conditions(commands, idx, qty, tif):
-    """Minimum quantity and post-only against quantity and time in force: reject code or 0."""
-    command = commands[idx]
-    minimum = np.int64(command["min_qty"])
-    immediate = tif == codes.TIF_IMMEDIATE_OR_CANCEL
-    if minimum > qty or (minimum > 0 and not immediate):
+@later(I64(I64, I64), **INLINE)
+def _cross(cross, tif):
+    if cross == codes.CROSS_CONTINUOUS:
+        return np.int64(0)
+    known = (cross == codes.CROSS_OPENING or cross == codes.CROSS_CLOSING
+             or cross == codes.CROSS_HALT_OR_IPO)
+    if not known or tif == codes.TIF_GOOD_TILL_TIME:
+        return np.int64(codes.REJECT_INVALID_CROSS_ORDER)
+    return np.int64(0)
+
+
+@later(I64(COMMANDS, DETAILS, I64, I64), **INNER)
+def against_cross(commands, details, idx, cross):
+    """What an order of this cross type may not have beside it: reject code or 0."""
+    if cross == codes.CROSS_CONTINUOUS:
+        return np.int64(0)
+    if commands[idx]["min_qty"] != 0:
         return np.int64(codes.REJECT_INVALID_MIN_QUANTITY)
-    if immediate and np.int64(command["flags"]) & POST_ONLY != 0:
+    if details[idx]["max_floor"] != 0:
+        return np.int64(codes.REJECT_INVALID_MAX_FLOOR)
+    if np.int64(commands[idx]["flags"]) & POST_ONLY != 0:
         return np.int64(_OTHER)
     return np.int64(0)
+
+
+@later(I64(COMMANDS, DETAILS, I64, I64, I64), **INNER)
+def _conditions(commands, details, idx, cross, has_expiry):
+    """The tags against the order: first reject code or 0. has_expiry: tag 15 was sent."""
+    command, detail = commands[idx], details[idx]
+    minimum, tif = np.int64(command["min_qty"]), np.int64(detail["tif_letter"])
+    immediate = tif == codes.TIF_IMMEDIATE_OR_CANCEL
+    hidden = np.int64(detail["display"]) == codes.DISPLAY_HIDDEN
+    auction = cross != codes.CROSS_CONTINUOUS
+    if minimum > np.int64(command["qty"]) \
+            or (minimum > 0 and ((not immediate and not hidden) or auction)):
+        return np.int64(codes.REJECT_INVALID_MIN_QUANTITY)
+    if detail["max_floor"] != 0 and (hidden or immediate or auction):
+        return np.int64(codes.REJECT_INVALID_MAX_FLOOR)
+    if (immediate or auction) and np.int64(command["flags"]) & POST_ONLY != 0:
+        return np.int64(_OTHER)
+    seconds, expires = np.int64(detail["expire_s"]), tif == codes.TIF_GOOD_TILL_TIME
+    if expires != (has_expiry != 0) \
+            or (expires and (seconds < 1 or seconds > codes.EXPIRE_TIME_MAX)):
+        return np.int64(_OTHER)
+    return np.int64(0)
+
+
+@later(I64(BYTES, I64, I64, COMMANDS, DETAILS, I64, I64, I64), **INNER)
+def _appendage(frames, start, stop, commands, details, idx, default_smp, cross):
+    """Tags in [start, stop) and all they must agree with: first reject code or 0."""
+    code, has_expiry = np.int64(0), np.int64(0)
+    if start < stop:
+        code = tags_of_order(frames, start, stop, commands, details, idx, default_smp)
+        has_expiry = np.int64(has_tag(frames, start, stop, np.int64(codes.OPTION_EXPIRE_TIME)))
+    return _conditions(commands, details, idx, cross, has_expiry) if code == 0 else code
 
 
 @later(VOID(BYTES, I64, I64, I64, I64, COMMANDS, DETAILS, SESSIONS, SYMBOLS), **INNER)
@@ -101,10 +160,9 @@ def decode_enter(frames, off, length, account, idx, commands, details, sessions,
     name, price = load_le64(frames, off + _E_SYMBOL), load_be64(frames, off + _E_PRICE)
     display, sweep = np.int64(frames[off + _E_DISPLAY]), np.int64(frames[off + _E_SWEEP])
     capacity, cross = np.int64(frames[off + _E_CAPACITY]), np.int64(frames[off + _E_CROSS])
-    buys = side == codes.SIDE_BUY
-    immediate = tif == codes.TIF_IMMEDIATE_OR_CANCEL
+    buys, continuous = side == codes.SIDE_BUY, cross == codes.CROSS_CONTINUOUS
     command["side"] = np.uint8(0) if buys else np.uint8(1)
-    command["tif"] = np.uint8(3) if immediate else np.uint8(0)
+    command["tif"] = np.uint8(_tif_of(tif))
     command["qty"] = np.uint32(qty)
     detail["side_letter"], detail["tif_letter"] = np.uint8(side), np.uint8(tif)
     detail["display"], detail["capacity"] = np.uint8(display), np.uint8(capacity)
@@ -126,9 +184,13 @@ def decode_enter(frames, off, length, account, idx, commands, details, sessions,
         return
     command["symbol"] = np.uint16(symbol)
     is_market = price == _MARKET or price == _MARKET_ITCH
-    ticks, wrong = np.int64(0), np.int64(0)
+    ticks, wrong, flags = np.int64(0), np.int64(0), np.int64(0)
+    if not continuous:
+        flags = np.int64(AUCTION | ON_CLOSE) if cross == codes.CROSS_CLOSING else np.int64(AUCTION)
+    elif display == codes.DISPLAY_HIDDEN:
+        flags = np.int64(HIDDEN)
     if is_market:
-        command["flags"] = np.uint8(MARKET)
+        flags |= MARKET
         ticks = np.int64(_MARKET_BUY_TICKS) if buys else np.int64(0)
     elif price < _ONE or price > _PRICE_MAX:
         wrong = np.int64(1)
@@ -136,20 +198,18 @@ def decode_enter(frames, off, length, account, idx, commands, details, sessions,
         tick = np.int64(symbols[symbol]["tick_size"])
         ticks = np.int64(price) // tick
         wrong = np.int64(ticks * tick != np.int64(price))
-    command["price_ticks"] = np.int32(ticks)
-    code = _terms(tif, display, np.int64(is_market), wrong)
+    command["price_ticks"], command["flags"] = np.int32(ticks), np.uint8(flags)
+    code = _terms(tif, display, np.int64(is_market and continuous), wrong)
     if code == 0 and capacity != codes.CAPACITY_AGENCY and capacity != codes.CAPACITY_PRINCIPAL \
             and capacity != codes.CAPACITY_RISKLESS and capacity != codes.CAPACITY_OTHER:
         code = np.int64(_OTHER)
     if code == 0:
         code = _sweep(sweep)
-    if code == 0 and cross != codes.CROSS_CONTINUOUS:
-        code = np.int64(codes.REJECT_INVALID_CROSS_ORDER)
-    if code == 0 and length > _ENTER_SZ:
-        code = tags_of_order(frames, off + _ENTER_SZ, off + length, commands, details, idx,
-                             default_smp)
     if code == 0:
-        code = _conditions(commands, idx, qty, tif)
+        code = _cross(cross, tif)
+    if code == 0:
+        code = _appendage(frames, off + _ENTER_SZ, off + length, commands, details, idx,
+                          default_smp, cross)
     detail["reject"] = np.uint16(code)
 
 
@@ -165,8 +225,7 @@ def decode_replace(frames, off, length, account, idx, commands, details, session
     tif, qty = np.int64(frames[off + _U_TIF]), np.int64(load_be32(frames, off + _U_QTY))
     price = load_be64(frames, off + _U_PRICE)
     display, sweep = np.int64(frames[off + _U_DISPLAY]), np.int64(frames[off + _U_SWEEP])
-    immediate = tif == codes.TIF_IMMEDIATE_OR_CANCEL
-    command["tif"] = np.uint8(3) if immediate else np.uint8(0)
+    command["tif"] = np.uint8(_tif_of(tif))
     command["qty"] = np.uint32(qty)
     detail["tif_letter"], detail["display"] = np.uint8(tif), np.uint8(display)
     detail["sweep"] = np.uint8(sweep)
@@ -185,9 +244,7 @@ def decode_replace(frames, off, length, account, idx, commands, details, session
     code = _terms(tif, display, np.int64(is_market), wrong)
     if code == 0:
         code = _sweep(sweep)
-    if code == 0 and length > _REPLACE_SZ:
-        code = tags_of_order(frames, off + _REPLACE_SZ, off + length, commands, details, idx,
-                             default_smp)
     if code == 0:
-        code = _conditions(commands, idx, qty, tif)
+        code = _appendage(frames, off + _REPLACE_SZ, off + length, commands, details, idx,
+                          default_smp, np.int64(codes.CROSS_CONTINUOUS))
     detail["reject"] = np.uint16(code)

@@ -12,7 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..layout.record import EVENT
-from .kernel import inlined
+from .kernel import inlined, kernel
 
 _OFFSETS = {"kind": 0, "side": 1, "reason": 2, "flags": 3, "order": 4, "resting": 8, "qty": 12,
             "price_ticks": 16, "left": 20, "number": 24}
@@ -62,3 +62,12 @@ def put_event(events, event_cnt, kind, side, reason, flags, order, resting, qty,
         np.uint64(resting | qty << 32), np.uint64(price_ticks & _LOW | left << 32),
         np.uint64(number))
     return event_cnt + 1
+
+
+@kernel
+def may_spend(engine, count):
+    """Takes room for `count` events that no order's death pays for; False when it is used up."""
+    if np.int64(engine[0]["spare_events"]) < count:
+        return False
+    engine[0]["spare_events"] -= np.uint64(count)
+    return True

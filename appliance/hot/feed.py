@@ -45,15 +45,15 @@ _R_SUBTYPE, _R_AUTHENTICITY, _R_ETP = (_DIRECTORY["issue_sub_type"].off,
 _R_INVERSE = _DIRECTORY["inverse_indicator"].off
 _TRADING_SZ, _H_STOCK, _H_STATE = (_TRADING.size, _TRADING["stock"].off,
                                    _TRADING["trading_state"].off)
-_H_RESERVED = _TRADING["reserved"].off
+_H_RESERVED, _H_REASON = _TRADING["reserved"].off, _TRADING["reason"].off
 
 _COLD_FIRM, _SESSION_FIRM = ORDER_COLD["firm"].off, SESSION["default_firm"].off
-_SYMBOL_NAME = SYMBOL["name"].off
-_SPACE, _SPACES4 = np.uint8(ord(" ")), np.uint64(0x20202020)
+_SYMBOL_NAME, _SYMBOL_REASON = SYMBOL["name"].off, SYMBOL["reason"].off
+_SPACE, _SPACES4, _NO_REASON = np.uint8(ord(" ")), np.uint64(0x20202020), np.uint64(0)
 
 
 @later(I64(CORE, I64, I64, I64), **INLINE)
-def _begin(core, length, letter, locate):
+def begin(core, length, letter, locate):
     """Begins a message with the 11 common bytes; its place in feed.ring."""
     place, ring = append_begin(core, length), core.feed.ring
     ring[place] = np.uint8(letter)
@@ -64,11 +64,11 @@ def _begin(core, length, letter, locate):
 
 
 @later(I64(CORE, I64, I64, I64), **INLINE)
-def _begin_order(core, length, letter, handle):
+def begin_order(core, length, letter, handle):
     """The same of an order: its locate and its present order_ref."""
     cold = core.accounts.cold[handle]
     locate = np.int64(core.book.symbols[np.int64(cold["symbol"])]["locate"])
-    place = _begin(core, length, letter, locate)
+    place = begin(core, length, letter, locate)
     store_be64(core.feed.ring, place + _REF, wire_number(core, cold["order_ref"]))
     return place
 
@@ -78,7 +78,7 @@ def booked(core, handle, qty):
     """`A`, or `F` when the order is attributable: with its own firm, else its account's."""
     cold, ring = core.accounts.cold[handle], core.feed.ring
     attributed = np.int64(cold["display"]) == codes.DISPLAY_ATTRIBUTABLE
-    place = _begin_order(core, _ATTRIBUTED_SZ if attributed else _ADD_SZ,
+    place = begin_order(core, _ATTRIBUTED_SZ if attributed else _ADD_SZ,
                          ord("F") if attributed else ord("A"), handle)
     buys = np.int64(cold["side_letter"]) == codes.SIDE_BUY
     ring[place + _A_SIDE] = np.uint8(codes.BOOK_BUY) if buys else np.uint8(codes.BOOK_SELL)
@@ -96,7 +96,7 @@ def booked(core, handle, qty):
 @later(VOID(CORE, I64, I64, U64), **INLINE)
 def executed(core, handle, qty, match):
     """`E` of the resting order of a trade."""
-    place = _begin_order(core, _EXECUTED_SZ, ord("E"), handle)
+    place = begin_order(core, _EXECUTED_SZ, ord("E"), handle)
     store_be32(core.feed.ring, place + _E_QTY, qty)
     store_be64(core.feed.ring, place + _E_MATCH, wire_number(core, match))
 
@@ -104,20 +104,20 @@ def executed(core, handle, qty, match):
 @later(VOID(CORE, I64, I64), **INNER)
 def reduced(core, handle, qty):
     """`X`: qty shares left, more stay."""
-    place = _begin_order(core, _CANCEL_SZ, ord("X"), handle)
+    place = begin_order(core, _CANCEL_SZ, ord("X"), handle)
     store_be32(core.feed.ring, place + _X_QTY, qty)
 
 
 @later(VOID(CORE, I64), **INLINE)
 def deleted(core, handle):
     """`D`: the order left."""
-    _begin_order(core, _DELETE_SZ, ord("D"), handle)
+    begin_order(core, _DELETE_SZ, ord("D"), handle)
 
 
 @later(VOID(CORE, I64, I64, U64, I64), **INNER)
 def replaced(core, old, new, new_ref, qty):
     """`U`: order `new` with reference new_ref stands in the place of `old` (may be itself)."""
-    ring, place = core.feed.ring, _begin_order(core, _REPLACE_SZ, ord("U"), old)
+    ring, place = core.feed.ring, begin_order(core, _REPLACE_SZ, ord("U"), old)
     store_be64(ring, place + _U_NEW, wire_number(core, new_ref))
     store_be32(ring, place + _U_QTY, qty)
     store_be32(ring, place + _U_PRICE, limit_of(core, new))
@@ -126,7 +126,7 @@ def replaced(core, old, new, new_ref, qty):
 @later(VOID(CORE, I64), **INNER)
 def system_event(core, letter):
     """`S` of the whole partition (locate 0)."""
-    place = _begin(core, _EVENT_SZ, ord("S"), 0)
+    place = begin(core, _EVENT_SZ, ord("S"), 0)
     core.feed.ring[place + _S_CODE] = np.uint8(letter)
 
 
@@ -134,7 +134,7 @@ def system_event(core, letter):
 def directory(core, symbol):
     """`R`: what is to be known of a symbol; what does not apply is a space."""
     entry, ring = core.book.symbols[symbol], core.feed.ring
-    place = _begin(core, _DIRECTORY_SZ, ord("R"), np.int64(entry["locate"]))
+    place = begin(core, _DIRECTORY_SZ, ord("R"), np.int64(entry["locate"]))
     for byte in range(_R_STOCK, _DIRECTORY_SZ):
         ring[place + byte] = _SPACE
     store_le64(ring, place + _R_STOCK, raw_load64(core.book.symbols, symbol, _SYMBOL_NAME))
@@ -150,10 +150,10 @@ def directory(core, symbol):
 
 @later(VOID(CORE, I64), **INNER)
 def trading_action(core, symbol):
-    """`H`: the symbol's present state, no reason."""
+    """`H`: the symbol's present state and its reason, spaces when there is none."""
     entry, ring = core.book.symbols[symbol], core.feed.ring
-    place = _begin(core, _TRADING_SZ, ord("H"), np.int64(entry["locate"]))
+    place = begin(core, _TRADING_SZ, ord("H"), np.int64(entry["locate"]))
     store_le64(ring, place + _H_STOCK, raw_load64(core.book.symbols, symbol, _SYMBOL_NAME))
-    ring[place + _H_STATE] = entry["state"]
-    for byte in range(_H_RESERVED, _TRADING_SZ):
-        ring[place + byte] = _SPACE
+    ring[place + _H_STATE], ring[place + _H_RESERVED] = entry["state"], _SPACE
+    reason = raw_load32(core.book.symbols, symbol, _SYMBOL_REASON)
+    store_le32(ring, place + _H_REASON, _SPACES4 if reason == _NO_REASON else reason)

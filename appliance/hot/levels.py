@@ -1,8 +1,8 @@
 """Orders in their queues: a booked order joins the back of its price, leaves, or goes to the back.
 
-A price inside the symbol's window is a level of the flat ladder, any other a far level. Both have a
-head and a tail; who calls here need not know which it is. `next_best` is the one place that decides
-the next best price across ladder and far arrays.
+A shown order's price inside the symbol's window is a level of the flat ladder; every other price,
+and all of the groups beside the shown one (`aside`), are far levels. Both have a head and a tail.
+`next_best` is the one place that decides the next best price across ladder and far arrays.
 
 Prices compare by `price ^ mask` with mask = 0 for buys and -1 for sells: greater is better, so the
 two sides need no branch. orders[0] is nobody: it is written to, never read.
@@ -10,16 +10,27 @@ two sides need no branch. orders[0] is nobody: it is written to, never read.
 
 import numpy as np
 
-from ..layout.record import FAR_BIT
+from ..layout.record import EXTRA_BIT, FAR_BIT, ORDER
 from .far import far_add, far_drop, far_next, far_slot_at
 from .kernel import inlined, kernel, unlikely
 from .ladder import mark, next_above, next_below, unmark
+from .raw import raw_store64
 
 NO_BID = np.int64(-1)
 NO_ASK = np.int64(1 << 31)             # beyond every price; stored as 2147483647
 _LAST_PRICE = np.int64(2147483647)
-_FAR_BIT = np.int64(FAR_BIT)
-_SLOT = np.int64(FAR_BIT - 1)
+_FAR_BIT, _EXTRA_BIT = np.int64(FAR_BIT), np.int64(EXTRA_BIT)
+UNUSUAL = np.int64(FAR_BIT | EXTRA_BIT)
+PLACE = np.int64(EXTRA_BIT - 1)        # of ORDER.level: the number of the level or far slot
+
+assert [(field.name, field.off) for field in ORDER.fields] == [
+    ("next", 0), ("prev", 4), ("qty", 8), ("level", 12)], "_write stores these as two words"
+
+
+@inlined
+def shown_owners(book):
+    """How many owners the shown group has; owners from here on are aside and have no ladder."""
+    return np.int64(book.symbols.shape[0]) << 1
 
 
 @inlined
@@ -36,7 +47,7 @@ def is_far(book, place):
 
 @inlined
 def meets(book, owner, price_ticks):
-    """May an order of this side and limit trade with the other side's best now?"""
+    """May an order of this side and limit trade with the other side's shown best now?"""
     other = book.sides[owner ^ 1]
     worse = -(owner & 1)
     return (np.int64(other["order_cnt"]) > 0
@@ -45,7 +56,7 @@ def meets(book, owner, price_ticks):
 
 @inlined
 def next_best(book, owner, price_ticks):
-    """Best price of the side strictly worse than price_ticks; NO_BID or NO_ASK when none."""
+    """Best price of a shown side strictly worse than price_ticks; NO_BID or NO_ASK when none."""
     lg_ladder = np.int64(book.engine[0]["lg_ladder"])
     window = np.int64(book.symbols[owner >> 1]["window_ticks"])
     first, size = owner << lg_ladder, np.int64(1) << lg_ladder
@@ -65,6 +76,15 @@ def next_best(book, owner, price_ticks):
         if level >= 0:
             best = level - first + window
     return min(best, far_next(book, owner, price_ticks, NO_ASK)) if has_far else best
+
+
+@kernel
+def next_aside(book, owner, price_ticks):
+    """The same of a side that has far levels only."""
+    none = NO_ASK if owner & 1 else NO_BID
+    if np.int64(book.sides[owner]["far_cnt"]) == 0:
+        return none
+    return far_next(book, owner, price_ticks, none)
 
 
 @inlined
@@ -88,8 +108,29 @@ def _append_far(book, owner, price_ticks, order):
 
 
 @inlined
-def append(book, owner, price_ticks, place, order, qty):
-    """Books an order of open quantity qty > 0 at the back of its price; place = ladder_place."""
+def _count_in(book, owner, price_ticks):
+    """One order more on a side, its best price perhaps a better one."""
+    side = book.sides[owner]
+    side["order_cnt"] = np.uint32(np.int64(side["order_cnt"]) + 1)
+    better = -(owner & 1)
+    best = np.int64(side["best_ticks"])
+    side["best_ticks"] = np.int32(
+        price_ticks if (price_ticks ^ better) > (best ^ better) else best)
+
+
+@inlined
+def _write(book, order, tail, qty, level):
+    """The record of an order that joins the back of a queue."""
+    raw_store64(book.orders, order, 0, tail << 32)
+    raw_store64(book.orders, order, 8, qty | level << 32)
+
+
+@inlined
+def append(book, owner, price_ticks, place, order, qty, extra):
+    """Books a shown order at the back of its price; place = ladder_place.
+
+    qty > 0: its shown quantity. extra: EXTRA_BIT when book.extras[order] has been written, else 0.
+    """
     if unlikely(is_far(book, place)):
         level, tail = _append_far(book, owner, price_ticks, order)
     else:
@@ -100,18 +141,44 @@ def append(book, owner, price_ticks, place, order, qty):
         if tail == 0:
             queue["head"] = np.uint32(order)
             mark(book.bits, book.bits2, level)
-    record = book.orders[order]
-    record["next"] = np.uint32(0)
-    record["prev"] = np.uint32(tail)
-    record["qty"] = np.uint32(qty)
-    record["level"] = np.uint32(level)
+    _write(book, order, tail, qty, level | extra)
     book.orders[tail]["next"] = np.uint32(order)
-    side = book.sides[owner]
+    _count_in(book, owner, price_ticks)
+
+
+@inlined
+def append_plain(book, side, level, better, price_ticks, order, qty):
+    """`append` of a plain order to a ladder level; side: its record, better: the mask above."""
+    queue = book.levels[np.uint64(level)]
+    tail = np.int64(queue["tail"])
+    queue["tail"] = np.uint32(order)
+    if tail == 0:
+        queue["head"] = np.uint32(order)
+        mark(book.bits, book.bits2, level)
+    _write(book, order, tail, qty, level)
+    book.orders[tail]["next"] = np.uint32(order)
     side["order_cnt"] = np.uint32(np.int64(side["order_cnt"]) + 1)
-    better = -(owner & 1)
     best = np.int64(side["best_ticks"])
     side["best_ticks"] = np.int32(
         price_ticks if (price_ticks ^ better) > (best ^ better) else best)
+
+
+@kernel
+def append_aside(book, owner, price_ticks, order, qty, extra):
+    """The same on a side that has far levels only."""
+    level, tail = _append_far(book, owner, price_ticks, order)
+    _write(book, order, tail, qty, level | extra)
+    book.orders[tail]["next"] = np.uint32(order)
+    _count_in(book, owner, price_ticks)
+    _tell_shown(book, owner)
+
+
+@inlined
+def _tell_shown(book, owner):
+    """A shown side knows how many orders are hidden beside it."""
+    shown = owner - shown_owners(book)
+    if shown >= 0 and shown < shown_owners(book):
+        book.sides[shown]["hidden_cnt"] = book.sides[owner]["order_cnt"]
 
 
 @kernel
@@ -126,13 +193,48 @@ def _unlink_far(book, slot, prev, next_):
     if prev == 0 and next_ == 0:
         far_drop(book, slot)
         if np.int64(book.sides[owner]["best_ticks"]) == price_ticks:
+            if owner < shown_owners(book):
+                set_best(book, owner, next_best(book, owner, price_ticks))
+            else:
+                set_best(book, owner, next_aside(book, owner, price_ticks))
+    return owner
+
+
+@inlined
+def unlink_plain(book, order):
+    """`unlink` of an order on the ladder without an EXTRA."""
+    record = book.orders[order]
+    prev, next_ = np.int64(record["prev"]), np.int64(record["next"])
+    record["qty"] = np.uint32(0)
+    book.orders[prev]["next"] = np.uint32(next_)
+    book.orders[next_]["prev"] = np.uint32(prev)
+    owner = _unlink_ladder(book, np.int64(record["level"]), prev, next_)
+    side = book.sides[owner]
+    side["order_cnt"] = np.uint32(np.int64(side["order_cnt"]) - 1)
+    return owner
+
+
+@inlined
+def _unlink_ladder(book, level, prev, next_):
+    """The same of a ladder level."""
+    lg_ladder = np.int64(book.engine[0]["lg_ladder"])
+    owner = level >> lg_ladder
+    if prev == 0:
+        book.levels[level]["head"] = np.uint32(next_)
+    if next_ == 0:
+        book.levels[level]["tail"] = np.uint32(prev)
+    if unlikely(prev | next_ == 0):
+        unmark(book.bits, book.bits2, level)
+        price_ticks = (level - (owner << lg_ladder)
+                       + np.int64(book.symbols[owner >> 1]["window_ticks"]))
+        if np.int64(book.sides[owner]["best_ticks"]) == price_ticks:
             set_best(book, owner, next_best(book, owner, price_ticks))
     return owner
 
 
 @inlined
 def unlink(book, order):
-    """Takes a booked order out of its queue and out of life; its owner (symbol * 2 + side)."""
+    """Takes a booked order out of its queue and out of life; its owner."""
     record = book.orders[order]
     prev, next_ = np.int64(record["prev"]), np.int64(record["next"])
     level = np.int64(record["level"])
@@ -140,32 +242,23 @@ def unlink(book, order):
     book.orders[prev]["next"] = np.uint32(next_)
     book.orders[next_]["prev"] = np.uint32(prev)
     if unlikely(level & _FAR_BIT != 0):
-        owner = _unlink_far(book, level & _SLOT, prev, next_)
+        owner = _unlink_far(book, level & PLACE, prev, next_)
     else:
-        lg_ladder = np.int64(book.engine[0]["lg_ladder"])
-        owner = level >> lg_ladder
-        if prev == 0:
-            book.levels[level]["head"] = np.uint32(next_)
-        if next_ == 0:
-            book.levels[level]["tail"] = np.uint32(prev)
-        if unlikely(prev | next_ == 0):
-            unmark(book.bits, book.bits2, level)
-            price_ticks = (level - (owner << lg_ladder)
-                           + np.int64(book.symbols[owner >> 1]["window_ticks"]))
-            if np.int64(book.sides[owner]["best_ticks"]) == price_ticks:
-                set_best(book, owner, next_best(book, owner, price_ticks))
+        owner = _unlink_ladder(book, level & PLACE, prev, next_)
     side = book.sides[owner]
     side["order_cnt"] = np.uint32(np.int64(side["order_cnt"]) - 1)
+    if unlikely(owner >= shown_owners(book)):
+        _tell_shown(book, owner)
     return owner
 
 
 @inlined
 def owner_of(book, order):
-    """Owner (symbol * 2 + side) of a booked order."""
+    """Owner of a booked order."""
     level = np.int64(book.orders[order]["level"])
     if unlikely(level & _FAR_BIT != 0):
-        return np.int64(book.far_levels[level & _SLOT]["owner"])
-    return level >> np.int64(book.engine[0]["lg_ladder"])
+        return np.int64(book.far_levels[level & PLACE]["owner"])
+    return (level & PLACE) >> np.int64(book.engine[0]["lg_ladder"])
 
 
 @kernel
@@ -173,10 +266,11 @@ def price_of(book, order):
     """Price in ticks of a booked order."""
     level = np.int64(book.orders[order]["level"])
     if level & _FAR_BIT:
-        return np.int64(book.far_levels[level & _SLOT]["price_ticks"])
+        return np.int64(book.far_levels[level & PLACE]["price_ticks"])
     lg_ladder = np.int64(book.engine[0]["lg_ladder"])
-    owner = level >> lg_ladder
-    return level - (owner << lg_ladder) + np.int64(book.symbols[owner >> 1]["window_ticks"])
+    owner = (level & PLACE) >> lg_ladder
+    return ((level & PLACE) - (owner << lg_ladder)
+            + np.int64(book.symbols[owner >> 1]["window_ticks"]))
 
 
 @kernel
@@ -190,13 +284,13 @@ def to_back(book, order):
     book.orders[prev]["next"] = np.uint32(next_)
     book.orders[next_]["prev"] = np.uint32(prev)
     if level & _FAR_BIT:
-        queue = book.far_levels[level & _SLOT]
+        queue = book.far_levels[level & PLACE]
         tail = np.int64(queue["tail"])
         queue["tail"] = np.uint32(order)
         if prev == 0:
             queue["head"] = np.uint32(next_)
     else:
-        row = book.levels[level]
+        row = book.levels[level & PLACE]
         tail = np.int64(row["tail"])
         row["tail"] = np.uint32(order)
         if prev == 0:

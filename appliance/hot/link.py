@@ -1,18 +1,21 @@
 """The control links between matcher and supervisor, seen from the matcher.
 
 Two rings with one producer and one consumer each. Out: sequence-0 datagrams with their source. In:
-logins, refusals, disconnects, end of day, which become commands. The producer writes a record and
-then its head, the consumer reads the head and then the record. The supervisor's side of the same
-rings is `appliance/shm/ring.py`.
+logins, refusals, disconnects, the day's and the operator's words, which become commands. The
+producer writes a record and then its head, the consumer reads the head and then the record. The
+supervisor's side of the same rings is `appliance/shm/ring.py`.
 """
 
 import numpy as np
 from numba import boolean, int64, uint64, void
 
 from ..layout.params import OUT_ACCEPT, OUT_REFUSE
-from ..layout.record import DAY_END, DETAIL, DISCONNECT, LOGIN, MARKET_OPEN
+from ..layout.record import (
+    BUST, DAY_END, DETAIL, DISCONNECT, HALT, IMBALANCE, LOGIN, MARKET_OPEN,
+)
 from ..layout.shared import (
-    LINK, LINK_CONTROL, LINK_DISCONNECT, LINK_END_DAY, LINK_LOGIN, LINK_OPEN, LINK_REFUSE, SESSION,
+    LINK, LINK_BUST, LINK_CONTROL, LINK_DISCONNECT, LINK_END_DAY, LINK_HALT, LINK_IMBALANCE,
+    LINK_LOGIN, LINK_OPEN, LINK_REFUSE, SESSION,
 )
 from .counters import INLINED, KERNEL
 from .endian import load_be16, load_be32
@@ -30,7 +33,7 @@ TEXT_SZ = LINK["text"].count
 POLL_MAX = 16               # records taken in one pass
 PHASE_CLOSED = 2            # engine.phase
 _TEXT, _MAC, _TOKEN, _SESSION = (LINK[name].off for name in ("text", "mac", "token", "session"))
-_CLORDID, _DETAIL_MAC = DETAIL["clordid"].off, DETAIL["mac"].off
+_CLORDID, _DETAIL_MAC, _FIRM = DETAIL["clordid"].off, DETAIL["mac"].off, DETAIL["firm"].off
 _NAME = SESSION["session_name"].off
 
 
@@ -120,6 +123,24 @@ def day(core, io, kind, flags):
     io.words[IDLE_NS] = 0
 
 
+@later(void(CORE, IO, int64, int64), **KERNEL)
+def _operator(core, io, kind, idx):
+    """HALT, BUST or IMBALANCE as link record idx says it; leaves the job to apply it."""
+    link, number = io.in_ring[idx], np.int64(0)
+    if kind == BUST:
+        number = np.int64(link["requested_seq"])
+    slot = open_slot(core, io, kind, np.int64(0), number)
+    detail = core.burst.details[slot]
+    if kind == HALT:
+        core.burst.commands[slot]["symbol"] = np.uint16(link["account"])
+        raw_store32(core.burst.details, slot, _FIRM, raw_load32(io.in_ring, idx, _TOKEN))
+    if kind == IMBALANCE:
+        detail["cross"] = link["reason"]
+    else:
+        detail["side_letter"] = link["reason"]
+    ask_for(io, FLUSH, np.int64(0))
+
+
 @later(int64(IO), **INLINED)
 def waiting_links(io):
     """How many records of the supervisor this pass takes."""
@@ -131,7 +152,7 @@ def waiting_links(io):
 def poll(core, io):
     """Does what the supervisor's next record asks, or leaves it as a job; there must be one.
 
-    An account number that does not exist is ignored.
+    An account or symbol number that does not exist is ignored.
     """
     tail = np.int64(io.in_words[LINK_TAIL])
     idx, sessions = tail & np.int64(io.in_ring.size - 1), core.accounts.sessions
@@ -150,4 +171,11 @@ def poll(core, io):
         day(core, io, DAY_END, np.int64(0))
     elif kind == LINK_OPEN:
         day(core, io, MARKET_OPEN, np.int64(0))
+    elif kind == LINK_HALT:
+        if account < core.book.symbols.size:
+            _operator(core, io, HALT, idx)
+    elif kind == LINK_BUST:
+        _operator(core, io, BUST, idx)
+    elif kind == LINK_IMBALANCE:
+        _operator(core, io, IMBALANCE, idx)
     store_release_u64(io.in_words, LINK_TAIL, np.uint64(tail + 1))

@@ -15,7 +15,7 @@ from appliance.hot.types import CORE, I64, INLINE, INNER, U64, VOID
 from appliance.layout import codes
 from appliance.layout.record import (
     DETAIL, MARKET, ORDER_COLD, POST_ONLY, SYMBOL, TAG_AIQ, TAG_CUSTOMER, TAG_FIRM, TAG_GROUP,
-    TAG_LOCATED, TAG_MIN_QTY, TAG_POST_ONLY,
+    TAG_LOCATED, TAG_MAX_FLOOR, TAG_MIN_QTY, TAG_POST_ONLY,
 )
 from appliance.layout.shared import COUNTER_INDEX
 from appliance.layout.wire_ouch import OUCH_OUT
@@ -23,9 +23,8 @@ from appliance.layout.wire_ouch import OUCH_OUT
 _ONE = np.uint64(1)
 _TOP_BYTE = np.uint64(56)
 _REJECTS, _STREAM_FULL = COUNTER_INDEX["rejects"], COUNTER_INDEX["stream_full"]
-_A, _R = codes.LIQUIDITY_ADDED, codes.LIQUIDITY_REMOVED
 
-_ACCEPTED, _REPLACED, _CANCELED, _AIQ = (OUCH_OUT[letter] for letter in "AUCD")
+_ACCEPTED, _REPLACED, _CANCELED = (OUCH_OUT[letter] for letter in "AUC")
 _EXECUTED, _REJECTED, _PRIORITY, _MODIFIED = (OUCH_OUT[letter] for letter in "EJTM")
 _QUERY, _MASS, _DISABLED, _SYSTEM = (OUCH_OUT[letter] for letter in "QXGS")
 _TIME = _ACCEPTED["timestamp"].off
@@ -49,9 +48,6 @@ _NEW_REF = _REPLACED["user_ref_num"].off
 
 _CANCELED_SZ, _C_QTY, _C_REASON = (_CANCELED.size, _CANCELED["quantity"].off,
                                    _CANCELED["reason"].off)
-_AIQ_SZ, _D_QTY, _D_REASON = (_AIQ.size, _AIQ["decrement_shares"].off, _AIQ["reason"].off)
-_D_PREVENTED, _D_PRICE = _AIQ["quantity_prevented"].off, _AIQ["execution_price"].off
-_D_LIQUIDITY, _D_STRATEGY = _AIQ["liquidity_flag"].off, _AIQ["aiq_strategy"].off
 _EXECUTED_SZ, _E_QTY, _E_PRICE = (_EXECUTED.size, _EXECUTED["quantity"].off,
                                   _EXECUTED["price"].off)
 _E_LIQUIDITY, _E_MATCH, _E_APPENDAGE = (_EXECUTED["liquidity_flag"].off,
@@ -75,7 +71,8 @@ _COLD_CLORDID, _COLD_FIRM = ORDER_COLD["clordid"].off, ORDER_COLD["firm"].off
 _DETAIL_CLORDID, _DETAIL_FIRM, _DETAIL_SYMBOL = (DETAIL["clordid"].off, DETAIL["firm"].off,
                                                  DETAIL["symbol_text"].off)
 _SYMBOL_NAME = SYMBOL["name"].off
-_OF_REPLACE = TAG_FIRM | TAG_MIN_QTY | TAG_POST_ONLY | TAG_AIQ   # tags of a Replaced
+_TAG_EXPIRE = 256                     # beside the TAG_ bits: tag 15, which TIF 6 always has
+_OF_REPLACE = TAG_FIRM | TAG_MIN_QTY | TAG_MAX_FLOOR | TAG_POST_ONLY | _TAG_EXPIRE | TAG_AIQ
 
 
 @later(U64(CORE, U64), **INLINE)
@@ -100,7 +97,7 @@ def limit_of(core, handle):
 
 
 @later(I64(CORE, I64, I64, I64, I64), **INLINE)
-def _begin(core, account, length, letter, user_ref):
+def begin(core, account, length, letter, user_ref):
     """Begins a message: type, time and UserRefNum; its place in streams.data or -1."""
     place, data = append_begin(core, account, length), core.streams.data
     if place >= 0:
@@ -117,9 +114,29 @@ def _tags_sz(present):
     if present == 0:
         return size
     size += 6 * ((present & TAG_FIRM) // TAG_FIRM + (present & TAG_MIN_QTY) // TAG_MIN_QTY)
+    size += 6 * ((present & TAG_MAX_FLOOR) // TAG_MAX_FLOOR
+                 + (present & _TAG_EXPIRE) // _TAG_EXPIRE)
     size += 3 * ((present & TAG_CUSTOMER) // TAG_CUSTOMER + (present & TAG_LOCATED) // TAG_LOCATED)
     size += 3 * ((present & TAG_POST_ONLY) // TAG_POST_ONLY + (present & TAG_AIQ) // TAG_AIQ)
     return size + 4 * ((present & TAG_GROUP) // TAG_GROUP)
+
+
+@later(I64(CORE, I64), **INLINE)
+def _tags_of(core, handle):
+    """The TAG_ bits of an order, _TAG_EXPIRE among them."""
+    cold = core.accounts.cold[handle]
+    present = np.int64(cold["present"])
+    if np.int64(cold["tif_letter"]) == codes.TIF_GOOD_TILL_TIME:
+        present |= _TAG_EXPIRE
+    return present
+
+
+@later(I64(CORE, I64, I64, I64), **INNER)
+def _number_tag(core, place, tag, number):
+    """An element of a u32; the place behind it."""
+    store_be16(core.streams.data, place, (5 << 8) | tag)
+    store_be32(core.streams.data, place + 2, number)
+    return place + 6
 
 
 @later(I64(CORE, I64, I64, I64), **INNER)
@@ -139,15 +156,17 @@ def _put_tags(core, handle, present, place):
         store_le32(data, place + 2, raw_load32(core.accounts.cold, handle, _COLD_FIRM))
         place += 6
     if present & TAG_MIN_QTY != 0:
-        store_be16(data, place, (5 << 8) | codes.OPTION_MIN_QTY)
-        store_be32(data, place + 2, np.int64(cold["min_qty"]))
-        place += 6
+        place = _number_tag(core, place, codes.OPTION_MIN_QTY, np.int64(cold["min_qty"]))
     if present & TAG_CUSTOMER != 0:
         place = _letter_tag(core, place, codes.OPTION_CUSTOMER_TYPE, np.int64(cold["customer"]))
+    if present & TAG_MAX_FLOOR != 0:
+        place = _number_tag(core, place, codes.OPTION_MAX_FLOOR, np.int64(cold["max_floor"]))
     if present & TAG_POST_ONLY != 0:
         yes = np.int64(cold["flags"]) & POST_ONLY != 0
         letter = codes.POST_ONLY_YES if yes else codes.POST_ONLY_NO
         place = _letter_tag(core, place, codes.OPTION_POST_ONLY, letter)
+    if present & _TAG_EXPIRE != 0:
+        place = _number_tag(core, place, codes.OPTION_EXPIRE_TIME, np.int64(cold["expire_s"]))
     if present & TAG_GROUP != 0:
         store_be16(data, place, (3 << 8) | codes.OPTION_GROUP_ID)
         store_be16(data, place + 2, np.int64(cold["group"]))
@@ -182,8 +201,8 @@ def _put_body(core, handle, qty, present, place):
 def accepted(core, handle, qty):
     """`A` of an order whose order_ref is set."""
     cold = core.accounts.cold[handle]
-    present = np.int64(cold["present"])
-    place = _begin(core, np.int64(cold["account"]), _ACCEPTED_SZ + _tags_sz(present), ord("A"),
+    present = _tags_of(core, handle)
+    place = begin(core, np.int64(cold["account"]), _ACCEPTED_SZ + _tags_sz(present), ord("A"),
                    np.int64(cold["user_ref_num"]))
     if place >= 0:
         _put_body(core, handle, qty, present, place + _BODY_A)
@@ -193,8 +212,8 @@ def accepted(core, handle, qty):
 def replaced(core, handle, old, qty):
     """`U` of an order whose order_ref is set, in the place of order `old`; qty still open."""
     cold = core.accounts.cold[handle]
-    present = np.int64(cold["present"]) & _OF_REPLACE
-    place = _begin(core, np.int64(cold["account"]), _REPLACED_SZ + _tags_sz(present), ord("U"),
+    present = _tags_of(core, handle) & _OF_REPLACE
+    place = begin(core, np.int64(cold["account"]), _REPLACED_SZ + _tags_sz(present), ord("U"),
                    np.int64(core.accounts.cold[old]["user_ref_num"]))
     if place >= 0:
         store_be32(core.streams.data, place + _NEW_REF, np.int64(cold["user_ref_num"]))
@@ -205,36 +224,18 @@ def replaced(core, handle, old, qty):
 def canceled(core, handle, qty, reason):
     """`C`: qty shares just left."""
     cold, data = core.accounts.cold[handle], core.streams.data
-    place = _begin(core, np.int64(cold["account"]), _CANCELED_SZ, ord("C"),
+    place = begin(core, np.int64(cold["account"]), _CANCELED_SZ, ord("C"),
                    np.int64(cold["user_ref_num"]))
     if place >= 0:
         store_be32(data, place + _C_QTY, qty)
         data[place + _C_REASON] = np.uint8(reason)
 
 
-@later(VOID(CORE, I64, I64, I64, I64, I64), **INNER)
-def prevented(core, handle, qty, quantity_prevented, price_ticks, is_newest):
-    """`D`: self-match prevention took qty shares of the resting order (oldest) or the incoming."""
-    cold, data = core.accounts.cold[handle], core.streams.data
-    place = _begin(core, np.int64(cold["account"]), _AIQ_SZ, ord("D"),
-                   np.int64(cold["user_ref_num"]))
-    if place >= 0:
-        store_be32(data, place + _D_QTY, qty)
-        data[place + _D_REASON] = np.uint8(codes.CANCEL_SELF_MATCH_PREVENTION)
-        store_be32(data, place + _D_PREVENTED, quantity_prevented)
-        price = wire_price(core, np.int64(cold["symbol"]), price_ticks)
-        store_be64(data, place + _D_PRICE, price)
-        newest = is_newest != 0
-        data[place + _D_LIQUIDITY] = np.uint8(_R) if newest else np.uint8(_A)
-        data[place + _D_STRATEGY] = (np.uint8(codes.AIQ_CANCEL_NEWEST) if newest
-                                     else np.uint8(codes.AIQ_CANCEL_OLDEST))
-
-
 @later(VOID(CORE, I64, I64, I64, I64, U64), **INLINE)
 def executed(core, handle, qty, price_ticks, liquidity, match):
     """`E` of one side of a trade; match number n."""
     cold, data = core.accounts.cold[handle], core.streams.data
-    place = _begin(core, np.int64(cold["account"]), _EXECUTED_SZ, ord("E"),
+    place = begin(core, np.int64(cold["account"]), _EXECUTED_SZ, ord("E"),
                    np.int64(cold["user_ref_num"]))
     if place >= 0:
         store_be32(data, place + _E_QTY, qty)
@@ -249,7 +250,7 @@ def executed(core, handle, qty, price_ticks, liquidity, match):
 def modified(core, handle, qty):
     """`M`: the side letter as it is now and qty still open."""
     cold, data = core.accounts.cold[handle], core.streams.data
-    place = _begin(core, np.int64(cold["account"]), _MODIFIED_SZ, ord("M"),
+    place = begin(core, np.int64(cold["account"]), _MODIFIED_SZ, ord("M"),
                    np.int64(cold["user_ref_num"]))
     if place >= 0:
         data[place + _M_SIDE] = cold["side_letter"]
@@ -260,7 +261,7 @@ def modified(core, handle, qty):
 def priority(core, handle):
     """`T`: the order has a new order_ref and stands at the back of its level."""
     cold, data = core.accounts.cold[handle], core.streams.data
-    place = _begin(core, np.int64(cold["account"]), _PRIORITY_SZ, ord("T"),
+    place = begin(core, np.int64(cold["account"]), _PRIORITY_SZ, ord("T"),
                    np.int64(cold["user_ref_num"]))
     if place >= 0:
         store_be64(data, place + _T_PRICE, limit_of(core, handle))
@@ -276,7 +277,7 @@ def rejected(core, idx, code):
     if np.int64(core.book.engine[0]["free_chunk"]) < reserve(core.book.engine):
         core.counters[_STREAM_FULL] += _ONE
         return
-    place = _begin(core, np.int64(core.burst.commands[idx]["account"]), _REJECTED_SZ, ord("J"),
+    place = begin(core, np.int64(core.burst.commands[idx]["account"]), _REJECTED_SZ, ord("J"),
                    np.int64(detail["user_ref_num"]))
     if place >= 0:
         store_be16(data, place + _J_REASON, code)
@@ -293,14 +294,14 @@ def queried(core, account):
         core.counters[_STREAM_FULL] += _ONE
         return
     following = np.int64(core.accounts.sessions[account]["last_user_ref"]) + 1
-    _begin(core, account, _QUERY_SZ, ord("Q"), following)
+    begin(core, account, _QUERY_SZ, ord("Q"), following)
 
 
 @later(VOID(CORE, I64), **INNER)
 def mass_canceled(core, idx):
     """`X` to Mass Cancel in burst record idx: firm and symbol as sent."""
     detail, data = core.burst.details[idx], core.streams.data
-    place = _begin(core, np.int64(core.burst.commands[idx]["account"]), _MASS_SZ, ord("X"),
+    place = begin(core, np.int64(core.burst.commands[idx]["account"]), _MASS_SZ, ord("X"),
                    np.int64(detail["user_ref_num"]))
     if place >= 0:
         store_le32(data, place + _X_FIRM, raw_load32(core.burst.details, idx, _DETAIL_FIRM))
@@ -312,7 +313,7 @@ def mass_canceled(core, idx):
 def switched(core, idx, letter):
     """`G` or `K` to Disable or Enable in burst record idx: firm as sent."""
     detail, data = core.burst.details[idx], core.streams.data
-    place = _begin(core, np.int64(core.burst.commands[idx]["account"]), _DISABLED_SZ, letter,
+    place = begin(core, np.int64(core.burst.commands[idx]["account"]), _DISABLED_SZ, letter,
                    np.int64(detail["user_ref_num"]))
     if place >= 0:
         store_le32(data, place + _G_FIRM, raw_load32(core.burst.details, idx, _DETAIL_FIRM))

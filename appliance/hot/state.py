@@ -32,12 +32,16 @@ class Sizes:
 
 
 class Book(NamedTuple):
-    """What matching touches. owner = symbol * 2 + side; ladder level = owner << lg_ladder | i."""
+    """What matching touches. owner = group * 2 * symbols + symbol * 2 + side (record.GROUPS).
+
+    The shown group's owners come first and have a ladder: level = owner << lg_ladder | i.
+    """
 
     orders: np.ndarray      # ORDER[handles]
     totals: np.ndarray      # u32[handles], current intended total of each live order
     owners: np.ndarray      # u16[handles], account of each live order
-    levels: np.ndarray      # LEVEL[owners << lg_ladder]
+    extras: np.ndarray      # EXTRA[handles], of orders with EXTRA_BIT
+    levels: np.ndarray      # LEVEL[shown owners << lg_ladder]
     bits: np.ndarray        # u64, one bit a ladder level
     bits2: np.ndarray       # u64, one bit a word of `bits`
     sides: np.ndarray       # SIDE[owners]
@@ -77,6 +81,15 @@ class Feed(NamedTuple):
     index: np.ndarray       # u64[feed_messages], virtual offset of message seq & mask
 
 
+class Timers(NamedTuple):
+    """A heap of the orders that expire, earliest first; engine.timer_cnt of them."""
+
+    heap: np.ndarray        # u32[handles], handles by (due_ns, first order reference)
+    places: np.ndarray      # u32[handles], place in the heap + 1, 0 none
+    due_ns: np.ndarray      # u64[handles], record time at which the order expires
+    first_refs: np.ndarray  # u64[handles], order reference n at entry or replace
+
+
 class Journal(NamedTuple):
     """The sequenced commands, newest `journal` of them."""
 
@@ -89,7 +102,7 @@ class Burst(NamedTuple):
 
     commands: np.ndarray    # COMMAND[4096]
     details: np.ndarray     # DETAIL[4096]
-    events: np.ndarray      # EVENT[handles + 64]: each order at most once a command
+    events: np.ndarray      # EVENT[4 * handles + 64]: a cross names each order four times at most
 
 
 class Core(NamedTuple):
@@ -99,12 +112,15 @@ class Core(NamedTuple):
     accounts: Accounts
     streams: Streams
     feed: Feed
+    timers: Timers
+    trades: np.ndarray      # TRADE_LOG[TRADE_LOG_CNT], newest trades by match n
     journal: Journal
     burst: Burst
     counters: np.ndarray    # u64[COUNTER_CNT]
 
 
 BURST_COMMANDS = 4096
+TRADE_LOG_CNT = 1 << 16
 
 
 def private(_name, dtype, count):
@@ -114,14 +130,14 @@ def private(_name, dtype, count):
 
 def build(sizes: Sizes, make=private, partition: int = 0) -> Core:
     """Allocate and initialise an empty core of `sizes`; pools filled, books empty."""
-    handles, owners = sizes.pages * 256, sizes.symbols * 2
-    levels = owners << sizes.lg_ladder
+    handles, owners = sizes.pages * 256, record.GROUPS * sizes.symbols * 2
+    levels = sizes.symbols * 2 << sizes.lg_ladder
     hash_cnt = 1 << (4 * sizes.pages - 1).bit_length()
     token_cnt = 1 << (4 * sizes.accounts - 1).bit_length()
     engine = make("engine", shared.ENGINE.dtype, 1)
     book = Book(
         make("orders", record.ORDER.dtype, handles), make("totals", np.uint32, handles),
-        make("owners", np.uint16, handles),
+        make("owners", np.uint16, handles), make("extras", record.EXTRA.dtype, handles),
         make("levels", record.LEVEL.dtype, levels), make("bits", np.uint64, levels >> 6),
         make("bits2", np.uint64, levels >> 12), make("sides", record.SIDE.dtype, owners),
         make("symbols", record.SYMBOL.dtype, sizes.symbols),
@@ -141,12 +157,16 @@ def build(sizes: Sizes, make=private, partition: int = 0) -> Core:
     feed = Feed(
         make("feed_log", shared.FEED_LOG.dtype, 1), make("feed", np.uint8, sizes.feed_bytes),
         make("feed_index", np.uint64, sizes.feed_messages))
+    timers = Timers(make("timer_heap", np.uint32, handles),
+                    make("timer_places", np.uint32, handles),
+                    make("timer_due", np.uint64, handles), make("timer_refs", np.uint64, handles))
     journal = Journal(make("journal_header", shared.JOURNAL_HEADER.dtype, 1),
                       make("journal", record.JOURNAL_RECORD.dtype, sizes.journal))
     burst = Burst(np.zeros(BURST_COMMANDS, record.COMMAND.dtype),
                   np.zeros(BURST_COMMANDS, record.DETAIL.dtype),
-                  np.zeros(handles + 64, record.EVENT.dtype))
-    core = Core(book, accounts, streams, feed, journal, burst,
+                  np.zeros(4 * handles + 64, record.EVENT.dtype))
+    core = Core(book, accounts, streams, feed, timers,
+                make("trade_log", record.TRADE_LOG.dtype, TRADE_LOG_CNT), journal, burst,
                 make("counters", np.uint64, shared.COUNTER_CNT))
     _fill_pools(core, sizes, partition)
     return core
@@ -164,6 +184,7 @@ def _fill_pools(core, sizes, partition):
     engine["partition"], engine["symbol_cnt"] = partition, sizes.symbols
     engine["account_cnt"], engine["lg_ladder"] = sizes.accounts, sizes.lg_ladder
     engine["far_cap"], engine["event_cap"] = sizes.far_cap, len(core.burst.events)
+    book.symbols["buy_bound_ticks"] = 2147483647
     book.sides["best_ticks"][0::2], book.sides["best_ticks"][1::2] = -1, 2147483647
     core.accounts.sessions["next_seq"] = core.accounts.sessions["sent_seq"] = 1
     core.accounts.sessions["next_upstream_seq"] = 1

@@ -18,6 +18,7 @@ BOOK = typeof(_TINY.book)
 ACCOUNTS = typeof(_TINY.accounts)
 STREAMS = typeof(_TINY.streams)
 FEED = typeof(_TINY.feed)
+TIMERS = typeof(_TINY.timers)
 JOURNAL = typeof(_TINY.journal)
 BURST = typeof(_TINY.burst)
 
@@ -33,6 +34,7 @@ U32S = types.Array(types.uint32, 1, "C")
 
 I64, U64, VOID = types.int64, types.uint64, types.void
 SPAN = types.UniTuple(types.int64, 3)      # (offset, bytes, count)
+COURSE = types.UniTuple(types.int64, 5)    # see course.next_step
 
 # A kernel of its own that Python may call; one for kernels only; one that is put into its caller.
 KERNEL = {"cache": True, "_nrt": False, "no_cfunc_wrapper": True}

@@ -14,34 +14,41 @@ REJECT = 9            # a well-framed message that failed a check: detail.reject
 IGNORE = 10           # a well-framed message without any answer (unknown type, no UserRefNum)
 LOGIN, LOGOUT, DISCONNECT, SKIP, FILLER, CLOCK, DAY_START, DAY_END = 16, 17, 18, 19, 20, 21, 22, 23
 MARKET_OPEN = 24      # ends the pre-open phase that a DAY_START with OPENS_LATER began
+HALT = 25             # a symbol's state; detail: side_letter the state, firm the reason
+BUST = 26             # a trade is broken; detail: upstream_seq the match n, side_letter the reason
+IMBALANCE = 27        # NOII messages are due; detail.cross: of which cross
 
 # command.flags
 POST_ONLY, MARKET = 1, 2
-OPENS_LATER = 4       # DAY_START: no orders before MARKET_OPEN
+OPENS_LATER = 4       # DAY_START: no continuous orders before MARKET_OPEN
+HIDDEN = 8            # never on the feed; behind the shown orders of its price
+RESERVE = 16          # shows min_qty shares at a time (with RESERVE min_qty is the floor)
+AUCTION = 32          # waits for its cross; with ON_CLOSE the closing one
+ON_CLOSE = 64
 
 # Self-match prevention of the incoming order (command.smp): what is cancelled.
-SMP_OFF, SMP_OLDEST, SMP_NEWEST = 0, 1, 2
+SMP_OFF, SMP_OLDEST, SMP_NEWEST, SMP_DECREMENT = 0, 1, 2, 3
 
 COMMAND = native(
     "command", 32, "One validated inbound message, as the book sees it.",
-    ("kind", "u8", "ENTER ... MARKET_OPEN"),
+    ("kind", "u8", "ENTER ... IMBALANCE"),
     ("side", "u8", "0 buy, 1 sell (side letters B=0; S, T, E=1)"),
-    ("tif", "u8", "0 day, 3 immediate or cancel. CANCEL: reason letter, 0 = U"),
-    ("flags", "u8", "POST_ONLY | MARKET; DAY_START: OPENS_LATER"),
+    ("tif", "u8", "0 day, 3 immediate, 6 good till time. CANCEL: reason letter, 0 = U"),
+    ("flags", "u8", "POST_ONLY ... ON_CLOSE"),
     ("order", "u32", "handle of the new order (ENTER, REPLACE), else 0"),
     ("target", "u32", "handle of the existing order (CANCEL, REPLACE, MODIFY), else 0"),
     ("qty", "u32", "ENTER: quantity. CANCEL, REPLACE, MODIFY: intended total, executed included"),
     ("price_ticks", "i32", "limit in ticks; MARKET: 2147483647 to buy, 0 to sell"),
-    ("min_qty", "u32", "execute at least this at once or cancel; 0 none"),
+    ("min_qty", "u32", "least trade at once, of a hidden one at any time; RESERVE: the floor"),
     ("symbol", "u16", "index into the partition's symbol table"),
     ("account", "u16", "index into the partition's account table"),
-    ("smp", "u8", "SMP_OFF, SMP_OLDEST, SMP_NEWEST"),
+    ("smp", "u8", "SMP_OFF ... SMP_DECREMENT"),
     ("pad", "u8", 3, "zero"),
 )
 
 # detail.present: which optional tags the participant sent (they are echoed)
 TAG_FIRM, TAG_MIN_QTY, TAG_CUSTOMER, TAG_POST_ONLY = 1, 2, 4, 8
-TAG_GROUP, TAG_LOCATED, TAG_AIQ = 16, 32, 64
+TAG_GROUP, TAG_LOCATED, TAG_AIQ, TAG_MAX_FLOOR = 16, 32, 64, 128   # tag 15: TIF 6 has it
 
 DETAIL = native(
     "detail", 80, "What the journal and the reports need of a command and the book does not.",
@@ -62,7 +69,7 @@ DETAIL = native(
     ("clordid", "u8", 14, "echoed; LOGIN: the token in the first ten"),
     ("udp_port", "u16", "LOGIN: source port"),
     ("ip", "u32", "LOGIN: source address, first byte of the dotted form highest"),
-    ("pad", "u8", 8, "zero"),
+    ("max_floor", "u32", "tag 5"), ("expire_s", "u32", "tag 15, seconds"),
 )
 
 JOURNAL_RECORD = native(
@@ -76,35 +83,48 @@ JOURNAL_RECORD = native(
 # Event kinds, in the words of design.md 2.
 ACCEPTED, REPLACED, TRADE, BOOKED, MOVED, UNBOOKED = 1, 2, 3, 4, 5, 6
 CANCELED, MODIFIED, PREVENTED, REFUSED = 7, 8, 9, 10
+REFRESHED, CROSSED, CROSS_DONE = 11, 12, 13
 
-# event.flags
-ORDER_DEAD, RESTING_DEAD, WAS_BOOKED = 1, 2, 4
+# event.flags. UNSHOWN: the order that the feed would name is not on it (TRADE, CROSSED: `resting`).
+ORDER_DEAD, RESTING_DEAD, WAS_BOOKED, UNSHOWN = 1, 2, 4, 8
+ORDER_UNSHOWN = 16    # CROSSED: `order` is not on the feed
 
 EVENT = native(
     "event", 32, "One result of matching.",
-    ("kind", "u8", "ACCEPTED ... REFUSED (a far level was needed and none is free)"),
+    ("kind", "u8", "ACCEPTED ... CROSS_DONE; REFUSED: a far level was needed, none is free"),
     ("side", "u8", "of `order`: 0 buy, 1 sell"),
-    ("reason", "u8", "CANCELED: letter of wire-spec 5.5. PREVENTED: SMP_OLDEST, SMP_NEWEST"),
-    ("flags", "u8", "ORDER_DEAD | RESTING_DEAD | WAS_BOOKED"),
-    ("order", "u32", "the subject; in a TRADE the incoming order"),
+    ("reason", "u8", "CANCELED: letter of wire-spec 5.5. PREVENTED: SMP_OLDEST ... DECREMENT. "
+                     "CROSS_DONE: O or C, H"),
+    ("flags", "u8", "ORDER_DEAD ... ORDER_UNSHOWN"),
+    ("order", "u32", "the subject; TRADE: the incoming. CROSSED: the buy. CROSS_DONE: symbol"),
     ("resting", "u32", "TRADE: resting order. REPLACED, MOVED, UNBOOKED: the replaced order "
-                       "(MOVED by growth: the order itself). PREVENTED: the other order"),
-    ("qty", "u32", "ACCEPTED, REPLACED, BOOKED, MOVED, MODIFIED: open. TRADE: traded. CANCELED, "
-                   "PREVENTED, UNBOOKED: removed"),
-    ("price_ticks", "i32", "TRADE, PREVENTED: resting price. BOOKED, MOVED: limit"),
-    ("left", "u32", "TRADE: resting quantity left. CANCELED: quantity left. MODIFIED: shares "
-                    "removed, 0 when it grew. PREVENTED: quantity prevented from trading"),
-    ("number", "u64", "ACCEPTED, REPLACED, MOVED by growth: order reference n. TRADE: match n"),
+                       "(MOVED by growth: the order itself). PREVENTED: the other. CROSSED: sell"),
+    ("qty", "u32", "ACCEPTED, REPLACED, MODIFIED: open. BOOKED, MOVED, REFRESHED: shown. TRADE, "
+                   "CROSSED: traded. CANCELED, PREVENTED, UNBOOKED: removed. CROSS_DONE: low word"),
+    ("price_ticks", "i32", "TRADE, PREVENTED: resting price. BOOKED, MOVED, REFRESHED: limit. "
+                           "CROSSED, CROSS_DONE: the cross. CANCELED: shown shares removed"),
+    ("left", "u32", "TRADE: resting shown quantity left. CANCELED: open left. MODIFIED: shown "
+                    "shares removed, 0 when it grew. PREVENTED: quantity prevented from trading; "
+                    "SMP_DECREMENT of a booked order: shown left. CROSS_DONE: high word of shares"),
+    ("number", "u64", "ACCEPTED, REPLACED, REFRESHED, MOVED by growth: order reference n. TRADE, "
+                      "CROSSED, CROSS_DONE: match n"),
 )
 
 ORDER = native(
     "order", 16, "The part of an order that matching touches; handle = index, 0 is nobody.",
     ("next", "u32", "next in time at the level, 0 none"),
     ("prev", "u32", "previous in time at the level, 0 none"),
-    ("qty", "u32", "open quantity; 0 = not live"),
-    ("level", "u32", "ladder level index, or FAR_BIT | far slot"),
+    ("qty", "u32", "open quantity, of a reserve order the shown part; 0 = not live"),
+    ("level", "u32", "ladder level index, or FAR_BIT | far slot; EXTRA_BIT: `extras` has more"),
 )
-FAR_BIT = 0x80000000
+FAR_BIT, EXTRA_BIT = 0x80000000, 0x40000000
+
+EXTRA = native(
+    "extra", 24, "What an order that is not plain has beside its place; valid with EXTRA_BIT.",
+    ("reserve", "u32", "shares not shown"), ("floor", "u32", "shares shown at a time, 0 none"),
+    ("least", "u32", "minimum quantity of a hidden order, 0 none"), ("pad", "u32", "zero"),
+    ("number", "u64", "its order reference n (valid for every order that is not plain)"),
+)
 
 LEVEL = native(
     "level", 8, "One price of one side: a queue of orders.",
@@ -114,7 +134,7 @@ LEVEL = native(
 FAR_LEVEL = native(
     "far_level", 16, "A level outside the ladder's window; found by the sorted far arrays.",
     ("head", "u32", "oldest order"), ("tail", "u32", "newest order"),
-    ("price_ticks", "i32", "its price"), ("owner", "u32", "symbol * 2 + side"),
+    ("price_ticks", "i32", "its price"), ("owner", "u32", "whose, as in Book.sides"),
 )
 
 ORDER_COLD = native(
@@ -129,8 +149,8 @@ ORDER_COLD = native(
     ("customer", "u8", "tag 4"), ("located", "u8", "tag 25"),
     ("aiq", "u8", "tag 29"), ("present", "u8", "TAG_ bits"), ("group", "u16", "tag 24"),
     ("firm", "u8", 4, "tag 2"), ("clordid", "u8", 14, ""),
-    ("flags", "u8", "POST_ONLY | MARKET"), ("smp", "u8", "effective SMP_ mode"),
-    ("pad", "u8", 8, "zero"),
+    ("flags", "u8", "POST_ONLY ... ON_CLOSE"), ("smp", "u8", "effective SMP_ mode"),
+    ("max_floor", "u32", "tag 5"), ("expire_s", "u32", "tag 15, seconds"),
 )
 
 SYMBOL = native(
@@ -138,18 +158,34 @@ SYMBOL = native(
     ("name", "u8", 8, "padded with spaces"),
     ("tick_size", "u32", "price units (0.0001) in a tick"),
     ("lot_size", "u32", "round lot, for the directory"),
-    ("locate", "u16", "ITCH stock locate"), ("state", "u8", "letter: T trading, H halted"),
+    ("locate", "u16", "ITCH stock locate"),
+    ("state", "u8", "letter: T trading, H halted, P paused, Q quotation for a halt cross"),
     ("pad", "u8", "zero"),
     ("window_ticks", "i32", "first price of the ladder's window, in ticks"),
-    ("reference_ticks", "i32", "reference price"),
-    ("rest", "u8", 36, "zero: collars, phases"),
+    ("reference_ticks", "i32", "reference price: as configured, then the last cross's"),
+    ("collar_ticks", "i32", "trades stay so near to the reference, 0 no collar"),
+    ("buy_bound_ticks", "i32", "worst price at which a buy may trade; 2147483647 any"),
+    ("sell_bound_ticks", "i32", "the same of a sell; 0 any"),
+    ("reason", "u8", 4, "of the state, as in the feed's trading action"),
+    ("rest", "u8", 20, "zero"),
 )
 
 SIDE = native(
-    "side", 16, "One side of one symbol's book (index symbol * 2 + side).",
+    "side", 16, "One side of a symbol in a group: [group * 2 * symbols + symbol * 2 + side].",
     ("best_ticks", "i32", "best price; -1 empty buy side, 2147483647 empty sell side"),
     ("far_cnt", "u32", "levels in its far arrays"),
-    ("order_cnt", "u32", "live booked orders"), ("pad", "u32", "zero"),
+    ("order_cnt", "u32", "live booked orders"),
+    ("hidden_cnt", "u32", "SHOWN: orders of the HIDDEN side beside it; else zero"),
+)
+# Groups of sides. SHOWN has a ladder; the others have far levels only.
+SHOWN_GROUP, HIDDEN_GROUP, OPENING_GROUP, CLOSING_GROUP, GROUPS = 0, 1, 2, 3, 4
+
+TRADE_LOG = native(
+    "trade_log", 64, "A trade as a bust needs it; ring indexed by match n.",
+    ("number", "u64", "match n, 0 nothing or broken"),
+    ("buy_account", "u16", ""), ("sell_account", "u16", ""), ("symbol", "u16", ""),
+    ("pad", "u16", "zero"), ("buy_ref", "u32", "UserRefNum"), ("sell_ref", "u32", ""),
+    ("buy_clordid", "u8", 14, ""), ("sell_clordid", "u8", 14, ""), ("rest", "u8", 12, "zero"),
 )
 
 PAGE = native(
@@ -159,5 +195,5 @@ PAGE = native(
     ("account", "u16", "owner"), ("live_cnt", "u16", "live orders in it"),
 )
 
-RECORDS = (COMMAND, DETAIL, JOURNAL_RECORD, EVENT, ORDER, LEVEL, FAR_LEVEL, ORDER_COLD, SYMBOL,
-           SIDE, PAGE)
+RECORDS = (COMMAND, DETAIL, JOURNAL_RECORD, EVENT, ORDER, EXTRA, LEVEL, FAR_LEVEL, ORDER_COLD,
+           SYMBOL, SIDE, TRADE_LOG, PAGE)

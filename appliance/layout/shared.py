@@ -110,15 +110,22 @@ LINK_REFUSE = 3       # supervisor -> matcher: answer J with `reason` to token a
 LINK_DISCONNECT = 4   # supervisor -> matcher: account was silent too long
 LINK_END_DAY = 5      # supervisor -> matcher: close the day (journalled as DAY_END)
 LINK_OPEN = 6         # supervisor -> matcher: open the market (journalled as MARKET_OPEN)
+LINK_HALT = 7         # supervisor -> matcher: a symbol's state (HALT)
+LINK_BUST = 8         # supervisor -> matcher: a trade is broken (BUST)
+LINK_IMBALANCE = 9    # supervisor -> matcher: tell the imbalances before a cross (IMBALANCE)
 
 LINK = native(
     "link", 256, "A record of a one-producer ring between supervisor and matcher.",
-    ("kind", "u32", "LINK_CONTROL ..."), ("account", "u32", "account index"),
+    ("kind", "u32", "LINK_CONTROL ..."),
+    ("account", "u32", "account index; LINK_HALT: symbol index"),
     ("ip", "u32", "peer address, first byte highest"), ("udp_port", "u16", "peer port"),
     ("mac", "u8", 6, "peer's Ethernet address (zero on the socket rung)"),
-    ("reason", "u8", "LINK_REFUSE: A or S"), ("pad", "u8", 3, "zero"),
-    ("requested_seq", "u64", "LINK_LOGIN: first downstream number wanted; 0 = only new ones"),
-    ("token", "u8", 16, "ten characters, zero padded"),
+    ("reason", "u8", "LINK_REFUSE: A or S. LINK_HALT: state. LINK_BUST: reason. LINK_IMBALANCE: "
+                     "cross type"),
+    ("pad", "u8", 3, "zero"),
+    ("requested_seq", "u64", "LINK_LOGIN: first downstream number wanted; 0 = only new ones. "
+                             "LINK_BUST: match n"),
+    ("token", "u8", 16, "ten characters, zero padded. LINK_HALT: reason, four characters"),
     ("session", "u8", 16, "assigned session, ten characters, zero padded"),
     ("text_sz", "u32", "bytes used in text"), ("pad2", "u32", "zero"),
     ("text", "u8", 184, "LINK_CONTROL: UDP payload, cut at 184"),
@@ -151,7 +158,7 @@ SESSION = native(
     ("first_page", "u32", "oldest page, 0 none"), ("last_page", "u32", "newest page, 0 none"),
     ("page_quota", "u32", "most pages it may hold"), ("live_cnt", "u32", "live orders"),
     ("disabled", "u8", "1: new orders refused (OUCH D)"), ("cancel_on_disconnect", "u8", ""),
-    ("smp_default", "u8", "SMP_"), ("aiq_default", "u8", "letter sent back in PREVENTED; O W N"),
+    ("smp_default", "u8", "SMP_"), ("aiq_default", "u8", "letter sent back in PREVENTED; O W N D"),
     ("default_firm", "u8", 4, ""),
     ("gap_ns", "u64", "when the upstream gap was first seen, 0 none"),
     ("asked_ns", "u64", "when the gap was last asked for"),
@@ -206,7 +213,12 @@ ENGINE = native(
     ("account_cnt", "u64", ""), ("lg_ladder", "u64", "log2 of ladder levels a side"),
     ("far_cap", "u64", "far levels a side at most"),
     ("event_cap", "u64", ""), ("fault", "u64", "first broken invariant's code, 0 none"),
-    ("rest", "u8", 128, "zero"),
+    ("unfinished", "u64", "shares of command resume_at that still look for a trade, 0 none"),
+    ("resume_at", "u64", "index of the command that `apply` must go on with"),
+    ("resume_owner", "u64", "its side: symbol * 2 + side"),
+    ("spare_events", "u64", "events that refreshes and decrements may still use in this call"),
+    ("timer_cnt", "u64", "orders in the heap of expiry times"),
+    ("rest", "u8", 88, "zero"),
 )
 
 # Every datagram the matcher takes ends in exactly one of the dispositions.
@@ -251,6 +263,8 @@ COUNTERS = DISPOSITIONS + (
     ("login_answers", "A or J control datagrams sent"),
     ("disconnects", "sessions ended by silence, logout or end of session"),
     ("capacity_rejects", "orders refused because a pool was empty"),
+    ("orders_expired", "good-till-time orders whose time was over"),
+    ("busts_ignored", "busts of trades that are not known or broken already"),
     ("stream_full", "answers that found no chunk, rejects for want of capacity among them"),
     ("feed_overrun", "feed messages overwritten before they were sent"),
     ("tx_frames", "frames handed to the port"),

@@ -38,7 +38,8 @@ LAYOUTS = {name: code for code, name in shared.LAYOUTS.items()}
 WAITS = {cores.SPIN: params_layout.WAIT_SPIN, cores.YIELD: params_layout.WAIT_YIELD,
          cores.BLOCK: params_layout.WAIT_BLOCK}
 ANSWER_S, PATIENCE_S, RETRY_S = 5.0, 20.0, 0.05
-SMP = {"off": 0, "oldest": 1, "newest": 2}
+SMP = {"off": 0, "oldest": 1, "newest": 2, "decrement": 3}
+AIQ = dict(zip(SMP, b"NOWD", strict=True))
 RUN_NS = 50_000_000
 CALIBRATION_S = 0.02
 TSC_SHIFT = 24
@@ -78,12 +79,16 @@ def fill_tables(core, partition, allowed, day):
         row["locate"], row["state"] = listing.locate, ord("T")
         row["reference_ticks"] = symbol.reference_price // symbol.tick_size
         row["window_ticks"] = max(0, int(row["reference_ticks"]) - window // 2)
+        row["collar_ticks"], reference = symbol.collar, int(row["reference_ticks"])
+        if symbol.collar:                     # else the bounds that state.build gave
+            row["buy_bound_ticks"] = reference + symbol.collar
+            row["sell_bound_ticks"] = max(1, reference - symbol.collar)
     for idx, account in enumerate(partition.accounts):
         row = sessions[idx]
         row["page_quota"] = min(account.max_pages, partition.sizes.pages - 1)
         row["cancel_on_disconnect"] = account.cancel_on_disconnect
         row["smp_default"] = SMP[account.smp]
-        row["aiq_default"] = ord("NOW"[SMP[account.smp]])
+        row["aiq_default"] = AIQ[account.smp]
         row["default_firm"] = text(account.firm, 4, b" ")
         row["session_name"] = text(partition.order_session(day, idx), 16, b"\0")
     core.feed.log[0]["session_name"] = text(partition.feed_session(day), 16, b"\0")

@@ -16,7 +16,7 @@ typedef __INT32_TYPE__ wm_i32;
 typedef __UINT64_TYPE__ wm_u64;
 typedef __INT64_TYPE__ wm_i64;
 
-#define WM_LAYOUT_DIGEST 0xC9CF66E6EBAF6354ULL
+#define WM_LAYOUT_DIGEST 0x23C084839A967AB1ULL
 
 #define WM_ENTER 1
 #define WM_CANCEL 2
@@ -37,12 +37,20 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_DAY_START 22
 #define WM_DAY_END 23
 #define WM_MARKET_OPEN 24
+#define WM_HALT 25
+#define WM_BUST 26
+#define WM_IMBALANCE 27
 #define WM_POST_ONLY 1
 #define WM_MARKET 2
 #define WM_OPENS_LATER 4
+#define WM_HIDDEN 8
+#define WM_RESERVE 16
+#define WM_AUCTION 32
+#define WM_ON_CLOSE 64
 #define WM_SMP_OFF 0
 #define WM_SMP_OLDEST 1
 #define WM_SMP_NEWEST 2
+#define WM_SMP_DECREMENT 3
 #define WM_TAG_FIRM 1
 #define WM_TAG_MIN_QTY 2
 #define WM_TAG_CUSTOMER 4
@@ -50,6 +58,7 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_TAG_GROUP 16
 #define WM_TAG_LOCATED 32
 #define WM_TAG_AIQ 64
+#define WM_TAG_MAX_FLOOR 128
 #define WM_ACCEPTED 1
 #define WM_REPLACED 2
 #define WM_TRADE 3
@@ -60,10 +69,21 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_MODIFIED 8
 #define WM_PREVENTED 9
 #define WM_REFUSED 10
+#define WM_REFRESHED 11
+#define WM_CROSSED 12
+#define WM_CROSS_DONE 13
 #define WM_ORDER_DEAD 1
 #define WM_RESTING_DEAD 2
 #define WM_WAS_BOOKED 4
+#define WM_UNSHOWN 8
+#define WM_ORDER_UNSHOWN 16
 #define WM_FAR_BIT 0x80000000U
+#define WM_EXTRA_BIT 1073741824
+#define WM_SHOWN_GROUP 0
+#define WM_HIDDEN_GROUP 1
+#define WM_OPENING_GROUP 2
+#define WM_CLOSING_GROUP 3
+#define WM_GROUPS 4
 #define WM_MAGIC 0x574D415443483031ULL
 #define WM_RUN 1
 #define WM_END_DAY 2
@@ -87,6 +107,9 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_LINK_DISCONNECT 4
 #define WM_LINK_END_DAY 5
 #define WM_LINK_OPEN 6
+#define WM_LINK_HALT 7
+#define WM_LINK_BUST 8
+#define WM_LINK_IMBALANCE 9
 #define WM_SESSION_NONE 0
 #define WM_SESSION_LIVE 1
 #define WM_SESSION_ENDED 2
@@ -132,30 +155,33 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_COUNTER_LOGIN_ANSWERS 35
 #define WM_COUNTER_DISCONNECTS 36
 #define WM_COUNTER_CAPACITY_REJECTS 37
-#define WM_COUNTER_STREAM_FULL 38
-#define WM_COUNTER_FEED_OVERRUN 39
-#define WM_COUNTER_TX_FRAMES 40
-#define WM_COUNTER_TX_NO_FRAME 41
-#define WM_COUNTER_ACK_PACKETS 42
-#define WM_COUNTER_FEED_PACKETS 43
+#define WM_COUNTER_ORDERS_EXPIRED 38
+#define WM_COUNTER_BUSTS_IGNORED 39
+#define WM_COUNTER_STREAM_FULL 40
+#define WM_COUNTER_FEED_OVERRUN 41
+#define WM_COUNTER_TX_FRAMES 42
+#define WM_COUNTER_TX_NO_FRAME 43
+#define WM_COUNTER_ACK_PACKETS 44
+#define WM_COUNTER_FEED_PACKETS 45
 
 /* One validated inbound message, as the book sees it. */
 struct wm_command {
-    wm_u8 kind;                          /* ENTER ... MARKET_OPEN */
+    wm_u8 kind;                          /* ENTER ... IMBALANCE */
     wm_u8 side;                          /* 0 buy, 1 sell (side letters B=0; S, T, E=1) */
-    /* 0 day, 3 immediate or cancel. CANCEL: reason letter, 0 = U */
+    /* 0 day, 3 immediate, 6 good till time. CANCEL: reason letter, 0 = U */
     wm_u8 tif;
-    wm_u8 flags;                         /* POST_ONLY | MARKET; DAY_START: OPENS_LATER */
+    wm_u8 flags;                         /* POST_ONLY ... ON_CLOSE */
     wm_u32 order;                        /* handle of the new order (ENTER, REPLACE), else 0 */
     /* handle of the existing order (CANCEL, REPLACE, MODIFY), else 0 */
     wm_u32 target;
     /* ENTER: quantity. CANCEL, REPLACE, MODIFY: intended total, executed included */
     wm_u32 qty;
     wm_i32 price_ticks;                  /* limit in ticks; MARKET: 2147483647 to buy, 0 to sell */
-    wm_u32 min_qty;                      /* execute at least this at once or cancel; 0 none */
+    /* least trade at once, of a hidden one at any time; RESERVE: the floor */
+    wm_u32 min_qty;
     wm_u16 symbol;                       /* index into the partition's symbol table */
     wm_u16 account;                      /* index into the partition's account table */
-    wm_u8 smp;                           /* SMP_OFF, SMP_OLDEST, SMP_NEWEST */
+    wm_u8 smp;                           /* SMP_OFF ... SMP_DECREMENT */
     wm_u8 pad[3];                        /* zero */
 };
 _Static_assert(sizeof(struct wm_command) == 32, "size");
@@ -198,7 +224,8 @@ struct wm_detail {
     wm_u16 udp_port;                     /* LOGIN: source port */
     /* LOGIN: source address, first byte of the dotted form highest */
     wm_u32 ip;
-    wm_u8 pad[8];                        /* zero */
+    wm_u32 max_floor;                    /* tag 5 */
+    wm_u32 expire_s;                     /* tag 15, seconds */
 };
 _Static_assert(sizeof(struct wm_detail) == 80, "size");
 _Static_assert(__builtin_offsetof(struct wm_detail, upstream_seq) == 0, "at");
@@ -223,7 +250,8 @@ _Static_assert(__builtin_offsetof(struct wm_detail, symbol_text) == 44, "at");
 _Static_assert(__builtin_offsetof(struct wm_detail, clordid) == 52, "at");
 _Static_assert(__builtin_offsetof(struct wm_detail, udp_port) == 66, "at");
 _Static_assert(__builtin_offsetof(struct wm_detail, ip) == 68, "at");
-_Static_assert(__builtin_offsetof(struct wm_detail, pad) == 72, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, max_floor) == 72, "at");
+_Static_assert(__builtin_offsetof(struct wm_detail, expire_s) == 76, "at");
 
 /* One command in the journal ring. */
 struct wm_journal_record {
@@ -241,24 +269,30 @@ _Static_assert(__builtin_offsetof(struct wm_journal_record, detail) == 48, "at")
 
 /* One result of matching. */
 struct wm_event {
-    /* ACCEPTED ... REFUSED (a far level was needed and none is free) */
+    /* ACCEPTED ... CROSS_DONE; REFUSED: a far level was needed, none is free */
     wm_u8 kind;
     wm_u8 side;                          /* of `order`: 0 buy, 1 sell */
-    /* CANCELED: letter of wire-spec 5.5. PREVENTED: SMP_OLDEST, SMP_NEWEST */
+    /* CANCELED: letter of wire-spec 5.5. PREVENTED: SMP_OLDEST ... DECREMENT. CROSS_DONE: O or C, H
+       */
     wm_u8 reason;
-    wm_u8 flags;                         /* ORDER_DEAD | RESTING_DEAD | WAS_BOOKED */
-    wm_u32 order;                        /* the subject; in a TRADE the incoming order */
+    wm_u8 flags;                         /* ORDER_DEAD ... ORDER_UNSHOWN */
+    /* the subject; TRADE: the incoming. CROSSED: the buy. CROSS_DONE: symbol */
+    wm_u32 order;
     /* TRADE: resting order. REPLACED, MOVED, UNBOOKED: the replaced order (MOVED by growth: the
-       order itself). PREVENTED: the other order */
+       order itself). PREVENTED: the other. CROSSED: sell */
     wm_u32 resting;
-    /* ACCEPTED, REPLACED, BOOKED, MOVED, MODIFIED: open. TRADE: traded. CANCELED, PREVENTED,
-       UNBOOKED: removed */
+    /* ACCEPTED, REPLACED, MODIFIED: open. BOOKED, MOVED, REFRESHED: shown. TRADE, CROSSED: traded.
+       CANCELED, PREVENTED, UNBOOKED: removed. CROSS_DONE: low word */
     wm_u32 qty;
-    wm_i32 price_ticks;                  /* TRADE, PREVENTED: resting price. BOOKED, MOVED: limit */
-    /* TRADE: resting quantity left. CANCELED: quantity left. MODIFIED: shares removed, 0 when it
-       grew. PREVENTED: quantity prevented from trading */
+    /* TRADE, PREVENTED: resting price. BOOKED, MOVED, REFRESHED: limit. CROSSED, CROSS_DONE: the
+       cross. CANCELED: shown shares removed */
+    wm_i32 price_ticks;
+    /* TRADE: resting shown quantity left. CANCELED: open left. MODIFIED: shown shares removed, 0
+       when it grew. PREVENTED: quantity prevented from trading; SMP_DECREMENT of a booked order:
+       shown left. CROSS_DONE: high word of shares */
     wm_u32 left;
-    /* ACCEPTED, REPLACED, MOVED by growth: order reference n. TRADE: match n */
+    /* ACCEPTED, REPLACED, REFRESHED, MOVED by growth: order reference n. TRADE, CROSSED,
+       CROSS_DONE: match n */
     wm_u64 number;
 };
 _Static_assert(sizeof(struct wm_event) == 32, "size");
@@ -277,14 +311,32 @@ _Static_assert(__builtin_offsetof(struct wm_event, number) == 24, "at");
 struct wm_order {
     wm_u32 next;                         /* next in time at the level, 0 none */
     wm_u32 prev;                         /* previous in time at the level, 0 none */
-    wm_u32 qty;                          /* open quantity; 0 = not live */
-    wm_u32 level;                        /* ladder level index, or FAR_BIT | far slot */
+    /* open quantity, of a reserve order the shown part; 0 = not live */
+    wm_u32 qty;
+    /* ladder level index, or FAR_BIT | far slot; EXTRA_BIT: `extras` has more */
+    wm_u32 level;
 };
 _Static_assert(sizeof(struct wm_order) == 16, "size");
 _Static_assert(__builtin_offsetof(struct wm_order, next) == 0, "at");
 _Static_assert(__builtin_offsetof(struct wm_order, prev) == 4, "at");
 _Static_assert(__builtin_offsetof(struct wm_order, qty) == 8, "at");
 _Static_assert(__builtin_offsetof(struct wm_order, level) == 12, "at");
+
+/* What an order that is not plain has beside its place; valid with EXTRA_BIT. */
+struct wm_extra {
+    wm_u32 reserve;                      /* shares not shown */
+    wm_u32 floor;                        /* shares shown at a time, 0 none */
+    wm_u32 least;                        /* minimum quantity of a hidden order, 0 none */
+    wm_u32 pad;                          /* zero */
+    /* its order reference n (valid for every order that is not plain) */
+    wm_u64 number;
+};
+_Static_assert(sizeof(struct wm_extra) == 24, "size");
+_Static_assert(__builtin_offsetof(struct wm_extra, reserve) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_extra, floor) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_extra, least) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_extra, pad) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_extra, number) == 16, "at");
 
 /* One price of one side: a queue of orders. */
 struct wm_level {
@@ -300,7 +352,7 @@ struct wm_far_level {
     wm_u32 head;                         /* oldest order */
     wm_u32 tail;                         /* newest order */
     wm_i32 price_ticks;                  /* its price */
-    wm_u32 owner;                        /* symbol * 2 + side */
+    wm_u32 owner;                        /* whose, as in Book.sides */
 };
 _Static_assert(sizeof(struct wm_far_level) == 16, "size");
 _Static_assert(__builtin_offsetof(struct wm_far_level, head) == 0, "at");
@@ -330,9 +382,10 @@ struct wm_order_cold {
     wm_u16 group;                        /* tag 24 */
     wm_u8 firm[4];                       /* tag 2 */
     wm_u8 clordid[14];
-    wm_u8 flags;                         /* POST_ONLY | MARKET */
+    wm_u8 flags;                         /* POST_ONLY ... ON_CLOSE */
     wm_u8 smp;                           /* effective SMP_ mode */
-    wm_u8 pad[8];                        /* zero */
+    wm_u32 max_floor;                    /* tag 5 */
+    wm_u32 expire_s;                     /* tag 15, seconds */
 };
 _Static_assert(sizeof(struct wm_order_cold) == 64, "size");
 _Static_assert(__builtin_offsetof(struct wm_order_cold, order_ref) == 0, "at");
@@ -356,7 +409,8 @@ _Static_assert(__builtin_offsetof(struct wm_order_cold, firm) == 36, "at");
 _Static_assert(__builtin_offsetof(struct wm_order_cold, clordid) == 40, "at");
 _Static_assert(__builtin_offsetof(struct wm_order_cold, flags) == 54, "at");
 _Static_assert(__builtin_offsetof(struct wm_order_cold, smp) == 55, "at");
-_Static_assert(__builtin_offsetof(struct wm_order_cold, pad) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, max_floor) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_order_cold, expire_s) == 60, "at");
 
 /* One symbol of the partition. */
 struct wm_symbol {
@@ -364,11 +418,16 @@ struct wm_symbol {
     wm_u32 tick_size;                    /* price units (0.0001) in a tick */
     wm_u32 lot_size;                     /* round lot, for the directory */
     wm_u16 locate;                       /* ITCH stock locate */
-    wm_u8 state;                         /* letter: T trading, H halted */
+    /* letter: T trading, H halted, P paused, Q quotation for a halt cross */
+    wm_u8 state;
     wm_u8 pad;                           /* zero */
     wm_i32 window_ticks;                 /* first price of the ladder's window, in ticks */
-    wm_i32 reference_ticks;              /* reference price */
-    wm_u8 rest[36];                      /* zero: collars, phases */
+    wm_i32 reference_ticks;              /* reference price: as configured, then the last cross's */
+    wm_i32 collar_ticks;                 /* trades stay so near to the reference, 0 no collar */
+    wm_i32 buy_bound_ticks;              /* worst price at which a buy may trade; 2147483647 any */
+    wm_i32 sell_bound_ticks;             /* the same of a sell; 0 any */
+    wm_u8 reason[4];                     /* of the state, as in the feed's trading action */
+    wm_u8 rest[20];                      /* zero */
 };
 _Static_assert(sizeof(struct wm_symbol) == 64, "size");
 _Static_assert(__builtin_offsetof(struct wm_symbol, name) == 0, "at");
@@ -379,21 +438,50 @@ _Static_assert(__builtin_offsetof(struct wm_symbol, state) == 18, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, pad) == 19, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, window_ticks) == 20, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, reference_ticks) == 24, "at");
-_Static_assert(__builtin_offsetof(struct wm_symbol, rest) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, collar_ticks) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, buy_bound_ticks) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, sell_bound_ticks) == 36, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, reason) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, rest) == 44, "at");
 
-/* One side of one symbol's book (index symbol * 2 + side). */
+/* One side of a symbol in a group: [group * 2 * symbols + symbol * 2 + side]. */
 struct wm_side {
     /* best price; -1 empty buy side, 2147483647 empty sell side */
     wm_i32 best_ticks;
     wm_u32 far_cnt;                      /* levels in its far arrays */
     wm_u32 order_cnt;                    /* live booked orders */
-    wm_u32 pad;                          /* zero */
+    wm_u32 hidden_cnt;                   /* SHOWN: orders of the HIDDEN side beside it; else zero */
 };
 _Static_assert(sizeof(struct wm_side) == 16, "size");
 _Static_assert(__builtin_offsetof(struct wm_side, best_ticks) == 0, "at");
 _Static_assert(__builtin_offsetof(struct wm_side, far_cnt) == 4, "at");
 _Static_assert(__builtin_offsetof(struct wm_side, order_cnt) == 8, "at");
-_Static_assert(__builtin_offsetof(struct wm_side, pad) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_side, hidden_cnt) == 12, "at");
+
+/* A trade as a bust needs it; ring indexed by match n. */
+struct wm_trade_log {
+    wm_u64 number;                       /* match n, 0 nothing or broken */
+    wm_u16 buy_account;
+    wm_u16 sell_account;
+    wm_u16 symbol;
+    wm_u16 pad;                          /* zero */
+    wm_u32 buy_ref;                      /* UserRefNum */
+    wm_u32 sell_ref;
+    wm_u8 buy_clordid[14];
+    wm_u8 sell_clordid[14];
+    wm_u8 rest[12];                      /* zero */
+};
+_Static_assert(sizeof(struct wm_trade_log) == 64, "size");
+_Static_assert(__builtin_offsetof(struct wm_trade_log, number) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_trade_log, buy_account) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_trade_log, sell_account) == 10, "at");
+_Static_assert(__builtin_offsetof(struct wm_trade_log, symbol) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_trade_log, pad) == 14, "at");
+_Static_assert(__builtin_offsetof(struct wm_trade_log, buy_ref) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_trade_log, sell_ref) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_trade_log, buy_clordid) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_trade_log, sell_clordid) == 38, "at");
+_Static_assert(__builtin_offsetof(struct wm_trade_log, rest) == 52, "at");
 
 /* 256 consecutive UserRefNums of one account; handle = page * 256 + low byte. */
 struct wm_page {
@@ -554,15 +642,17 @@ _Static_assert(__builtin_offsetof(struct wm_port_status, rest) == 136, "at");
 /* A record of a one-producer ring between supervisor and matcher. */
 struct wm_link {
     wm_u32 kind;                         /* LINK_CONTROL ... */
-    wm_u32 account;                      /* account index */
+    wm_u32 account;                      /* account index; LINK_HALT: symbol index */
     wm_u32 ip;                           /* peer address, first byte highest */
     wm_u16 udp_port;                     /* peer port */
     wm_u8 mac[6];                        /* peer's Ethernet address (zero on the socket rung) */
-    wm_u8 reason;                        /* LINK_REFUSE: A or S */
+    /* LINK_REFUSE: A or S. LINK_HALT: state. LINK_BUST: reason. LINK_IMBALANCE: cross type */
+    wm_u8 reason;
     wm_u8 pad[3];                        /* zero */
-    /* LINK_LOGIN: first downstream number wanted; 0 = only new ones */
+    /* LINK_LOGIN: first downstream number wanted; 0 = only new ones. LINK_BUST: match n */
     wm_u64 requested_seq;
-    wm_u8 token[16];                     /* ten characters, zero padded */
+    /* ten characters, zero padded. LINK_HALT: reason, four characters */
+    wm_u8 token[16];
     wm_u8 session[16];                   /* assigned session, ten characters, zero padded */
     wm_u32 text_sz;                      /* bytes used in text */
     wm_u32 pad2;                         /* zero */
@@ -622,7 +712,7 @@ struct wm_session {
     wm_u8 disabled;                      /* 1: new orders refused (OUCH D) */
     wm_u8 cancel_on_disconnect;
     wm_u8 smp_default;                   /* SMP_ */
-    wm_u8 aiq_default;                   /* letter sent back in PREVENTED; O W N */
+    wm_u8 aiq_default;                   /* letter sent back in PREVENTED; O W N D */
     wm_u8 default_firm[4];
     wm_u64 gap_ns;                       /* when the upstream gap was first seen, 0 none */
     wm_u64 asked_ns;                     /* when the gap was last asked for */
@@ -755,7 +845,14 @@ struct wm_engine {
     wm_u64 far_cap;                      /* far levels a side at most */
     wm_u64 event_cap;
     wm_u64 fault;                        /* first broken invariant's code, 0 none */
-    wm_u8 rest[128];                     /* zero */
+    /* shares of command resume_at that still look for a trade, 0 none */
+    wm_u64 unfinished;
+    wm_u64 resume_at;                    /* index of the command that `apply` must go on with */
+    wm_u64 resume_owner;                 /* its side: symbol * 2 + side */
+    /* events that refreshes and decrements may still use in this call */
+    wm_u64 spare_events;
+    wm_u64 timer_cnt;                    /* orders in the heap of expiry times */
+    wm_u8 rest[88];                      /* zero */
 };
 _Static_assert(sizeof(struct wm_engine) == 256, "size");
 _Static_assert(__builtin_offsetof(struct wm_engine, next_order_ref) == 0, "at");
@@ -774,6 +871,11 @@ _Static_assert(__builtin_offsetof(struct wm_engine, lg_ladder) == 96, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, far_cap) == 104, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, event_cap) == 112, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, fault) == 120, "at");
-_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 128, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, unfinished) == 128, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, resume_at) == 136, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, resume_owner) == 144, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, spare_events) == 152, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, timer_cnt) == 160, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 168, "at");
 
 #endif

@@ -50,8 +50,20 @@ def test_answers_about_unknown_orders_and_other_letters_change_nothing():
     stream = [out("A", **ACCEPTED), out("C", user_ref_num=6, quantity=1, reason="U"),
               out("E", user_ref_num=6, quantity=1, price=1, liquidity_flag="A", match_number=1),
               out("J", user_ref_num=7, reason=2, cl_ord_id=""), out("S", event_code="S"),
-              out("P", user_ref_num=5), out("I", user_ref_num=5)]
+              out("P", user_ref_num=5), out("I", user_ref_num=5),
+              out("B", user_ref_num=5, match_number=1, reason="E", cl_ord_id=""),
+              out("R", user_ref_num=6, reason="R", tags={1: 12, 22: 5})]
     assert list(known(stream)) == [5] and known(stream) == known(stream[:1])
+
+
+def test_a_refreshed_order_has_a_new_reference_and_a_decremented_one_counts_its_loss():
+    stream = [out("A", **ACCEPTED),
+              out("R", user_ref_num=5, reason="R", tags={1: 12, 22: 5}),
+              out("E", user_ref_num=5, quantity=4, price=1, liquidity_flag="A", match_number=1),
+              out("D", user_ref_num=5, decrement_shares=6, reason="Q", quantity_prevented=6,
+                  execution_price=1, liquidity_flag="A", aiq_strategy="D")]
+    order = known(stream)[5]
+    assert (order.order_reference_number, order.open_qty, order.executed_qty) == (12, 20, 10)
 
 
 def test_a_replace_whose_original_was_not_seen_starts_a_chain():

@@ -63,6 +63,7 @@ def test_smallest_config_gets_every_default(files):
     assert config.symbols[0].tick_size == defaults["symbol_defaults"]["tick_size"]
     assert config.accounts[0].max_pages == defaults["account_defaults"]["max_pages"]
     assert config.runtime_dir == "/dev/shm/wirematch"
+    assert (config.symbols[0].collar, config.day.imbalance_every) == (0, 5)
 
 
 def test_examples_are_good():
@@ -201,6 +202,8 @@ def test_feed_group_must_be_a_routable_group(files, group, why):
     ('name = "X"\nreference_price = 100\ntick_size = 0', "from 1 to"),
     ('name = "X"\nreference_price = 100\ntick = 5', 'did you mean "tick_size"?'),
     ('name = "X"\nreference_price = 100\npartition = 1', "partitions.count is 1"),
+    ('name = "X"\nreference_price = 100\ncollar = -1', "from 0 to 100000000 (ticks)"),
+    ('name = "X"\nreference_price = 100\ncollar = 100000001', "from 0 to 100000000 (ticks)"),
     ("reference_price = 100", "symbols[0].name: missing"),
 ])
 def test_symbol_that_makes_no_sense(files, symbol, why):
@@ -217,7 +220,7 @@ def test_symbol_that_makes_no_sense(files, symbol, why):
     ('name = "A"', "exactly one of password and password_hash, not none"),
     (f'name = "A"\npassword = "x"\npassword_hash = "{HASH}"', "not both"),
     (f'name = "A"\npassword_hash = "{HASH[:-2]}"', 'that "wirematch account hash" printed'),
-    ('name = "A"\npassword = "x"\nsmp = "decrement"', 'one of "off", "oldest", "newest"'),
+    ('name = "A"\npassword = "x"\nsmp = "both"', 'one of "off", "oldest", "newest", "decrement"'),
 ])
 def test_account_that_makes_no_sense(files, account, why):
     assert why in " ".join(complaints(files(accounts=f"[[accounts]]\n{account}\n")))

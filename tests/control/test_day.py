@@ -17,7 +17,8 @@ HOUR, SECOND = 3600 * 10**9, 10**9
 
 
 def schedule(opens="", closes="", zone=ZURICH):
-    return DaySchedule(Day(time_zone=zone, opens=opens, closes=closes))
+    return DaySchedule(Day(time_zone=zone, opens=opens, closes=closes, imbalance_from=0,
+                           imbalance_every=0))
 
 
 def at(text, zone=ZURICH, fold=0):
@@ -117,10 +118,11 @@ def test_times_never_change_their_order(zone, date):
     assert all(early <= late for early, late in pairwise(moments))
 
 
-def trading_day(opens, closes, now):
+def trading_day(opens, closes, now, lead=0, pause=0):
     """The TradingDay of the example configuration with these hours, begun at a local time."""
     config = load(DEFAULTS.parent / "examples" / "appliance.toml")
-    hours = Day(time_zone=ZURICH, opens=opens, closes=closes)
+    hours = Day(time_zone=ZURICH, opens=opens, closes=closes, imbalance_from=lead,
+                imbalance_every=pause)
     return TradingDay(msgspec.structs.replace(config, day=hours), at(now))
 
 

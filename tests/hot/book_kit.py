@@ -2,6 +2,7 @@
 
 `Desk` applies commands one by one and gives back events as tuples. `Model` does the same with plain
 lists and dicts. An event is (kind, side, reason, flags, order, resting, qty, price, left, number).
+The one event of a plain order that is booked whole comes as the two that it stands for.
 """
 
 import numpy as np
@@ -48,32 +49,46 @@ def modify(target, qty):
     return command(r.MODIFY, target=target, qty=qty)
 
 
-def as_tuple(event):
-    return tuple(int(event[name]) for name in ("kind", "side", "reason", "flags", "order",
-                                               "resting", "qty", "price_ticks", "left", "number"))
+def as_tuples(events):
+    """Each EVENT as a tuple; ACCEPTED with WAS_BOOKED as ACCEPTED and BOOKED."""
+    given = []
+    for event in events:
+        row = tuple(int(event[name]) for name in ("kind", "side", "reason", "flags", "order",
+                    "resting", "qty", "price_ticks", "left", "number"))
+        if row[0] == r.ACCEPTED and row[3] & BOOKED:
+            kind, side, _, _, order, _, qty, price, shown, number = row
+            given += [(kind, side, 0, 0, order, 0, qty, 0, 0, number),
+                      (r.BOOKED, side, 0, 0, order, 0, shown, price, 0, 0)]
+        else:
+            given.append(row)
+    return given
 
 
 class Desk:
     """An empty book of two symbols with windows of 1000..5095 ticks, validated at each command."""
 
-    def __init__(self, far_cap=64, far_levels=256, pages=16, checked=True):
+    def __init__(self, far_cap=64, far_levels=256, pages=16, checked=True, room=None):
         sizes = state.Sizes(symbols=2, accounts=4, pages=pages, lg_ladder=12, far_cap=far_cap,
                             far_levels=far_levels, chunks=2, feed_bytes=1 << 12,
                             feed_messages=1 << 8, journal=1 << 8, link_depth=16)
         core = state.build(sizes)
-        self.book, self.events, self.checked = core.book, core.burst.events, checked
+        self.book, self.events, self.checked = core.book, core.burst.events[:room], checked
         self.book.symbols["window_ticks"] = WINDOW
-        self.engine = self.book.engine[0]
+        self.engine, self.pauses = self.book.engine[0], 0
 
     def send(self, *commands):
         """The events of these commands, applied one at a time."""
         given = []
         for one in commands:
             batch = np.array([one], r.COMMAND.dtype)
-            event_cnt = apply(self.book, batch, 0, 1, self.events, 0)
-            given += [as_tuple(event) for event in self.events[:event_cnt]]
-            if self.checked:
-                validate(self.book)
+            while True:
+                event_cnt = apply(self.book, batch, 0, 1, self.events, 0)
+                given += as_tuples(self.events[:event_cnt])
+                if self.checked:
+                    validate(self.book)
+                if self.engine["unfinished"] == 0:
+                    break
+                self.pauses += 1
         return given
 
     def kinds(self, *commands):
@@ -106,14 +121,36 @@ def levels_of(book, owner):
     return found
 
 
-def random_commands(generator, count, window_edges, first_order=256):
-    """`count` commands over both symbols around these prices, targets mostly live or once live."""
+def _make_special(generator, fields, side, price):
+    """Makes the order one of the rarer types; its price."""
+    flags, tif = fields.get("flags", 0), fields.get("tif", 0)
+    style = generator.randrange(6)
+    if style == 0:
+        fields.update(flags=flags | r.HIDDEN)
+    elif style in (1, 2) and tif == 0:
+        fields.update(flags=flags | r.RESERVE, min_qty=generator.choice((1, 3, 10, 40)))
+    elif style == 3 and tif == 0:
+        fields.update(flags=flags | r.HIDDEN, min_qty=generator.choice((2, 10, 25, 100)))
+    elif style == 4:
+        fields.update(tif=tif or 6)
+    elif style == 5:
+        close = generator.choice((0, r.ON_CLOSE))
+        fields.update(flags=r.AUCTION | close | (r.MARKET if flags & r.MARKET else 0), min_qty=0)
+    return price
+
+
+def random_commands(generator, count, window_edges, first_order=256, special=0):
+    """`count` commands over both symbols around these prices, targets mostly live or once live.
+
+    special: how many of ten orders are hidden, reserve, good till time or for a cross.
+    """
     order, made = first_order, []
     for _ in range(count):
         kind = generator.choices((r.ENTER, r.CANCEL, r.REPLACE, r.MODIFY), (55, 20, 15, 10))[0]
         side, symbol = generator.randrange(2), generator.randrange(2)
         price = generator.choice(window_edges) + generator.randrange(-4, 5)
-        fields = {"smp": generator.choice((0, 0, 0, 1, 2)), "account": generator.randrange(4)}
+        modes = (0, 0, 0, 1, 2, 3) if special else (0, 0, 0, 1, 2)
+        fields = {"smp": generator.choice(modes), "account": generator.randrange(4)}
         if kind in (r.ENTER, r.REPLACE):
             style = generator.randrange(10)
             if style == 0:
@@ -123,6 +160,8 @@ def random_commands(generator, count, window_edges, first_order=256):
                 fields.update(tif=IMMEDIATE, min_qty=generator.choice((0, 10, 400)))
             elif style == 2:
                 fields.update(flags=r.POST_ONLY)
+            if special and generator.randrange(10) < special:
+                price = _make_special(generator, fields, side, price)
         qty = generator.choice((1, 5, 10, 20, 100, 300))
         target = 0
         if kind != r.ENTER:

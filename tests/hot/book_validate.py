@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from appliance.layout.record import FAR_BIT
+from appliance.layout.record import EXTRA_BIT, FAR_BIT
 
 
 def validate(book):
@@ -10,8 +10,9 @@ def validate(book):
     engine = book.engine[0]
     lg_ladder, seen, far_used = int(engine["lg_ladder"]), {}, []
     assert int(engine["fault"]) == 0, f"engine.fault is {int(engine['fault']):#x}"
+    shown_cnt = 2 * len(book.symbols)
     for owner in range(len(book.sides)):
-        prices = _ladder(book, owner, lg_ladder, seen)
+        prices = _ladder(book, owner, lg_ladder, seen) if owner < shown_cnt else []
         prices += _far(book, owner, lg_ladder, seen, far_used)
         side = book.sides[owner]
         best = -1 if owner % 2 == 0 else 2147483647
@@ -20,7 +21,11 @@ def validate(book):
         assert int(side["best_ticks"]) == best, f"side {owner}: {side['best_ticks']} not {best}"
         mine = sum(1 for at in seen.values() if at == owner)
         assert int(side["order_cnt"]) == mine, f"side {owner}: {side['order_cnt']} not {mine}"
-    for bid, ask in zip(book.sides[0::2], book.sides[1::2], strict=True):
+    for owner in range(shown_cnt):
+        hidden = int(book.sides[owner + shown_cnt]["order_cnt"])
+        assert int(book.sides[owner]["hidden_cnt"]) == hidden, f"side {owner}: hidden {hidden}"
+    shown = book.sides[:shown_cnt]
+    for bid, ask in zip(shown[0::2], shown[1::2], strict=True):
         crossed = bid["order_cnt"] and ask["order_cnt"] and bid["best_ticks"] >= ask["best_ticks"]
         assert not crossed, f"crossed: bid {bid['best_ticks']}, ask {ask['best_ticks']}"
     live = set(np.nonzero(book.orders["qty"])[0].tolist())
@@ -28,6 +33,12 @@ def validate(book):
     assert int(engine["live_orders"]) == len(seen), f"live_orders {engine['live_orders']}"
     for order in seen:
         open_qty, total = int(book.orders[order]["qty"]), int(book.totals[order])
+        if int(book.orders[order]["level"]) & EXTRA_BIT:
+            extra = book.extras[order]
+            assert open_qty <= int(extra["floor"]) or not extra["floor"], f"order {order} {extra}"
+            assert bool(extra["floor"]) != bool(extra["least"]), f"order {order} {extra}"
+            assert not extra["reserve"] or extra["floor"], f"order {order} {extra}"
+            open_qty += int(extra["reserve"])
         assert 0 < open_qty <= total, f"order {order}: open {open_qty} of {total}"
     _pool(book, far_used)
 
@@ -40,7 +51,7 @@ def _queue(book, head, tail, level, owner, seen, where):
         order = book.orders[at]
         assert at not in seen, f"{where}: order {at} stands twice"
         assert int(order["prev"]) == before, f"{where}: order {at} has prev {order['prev']}"
-        assert int(order["level"]) == level, f"{where}: order {at} has level {order['level']:#x}"
+        assert int(order["level"]) & ~EXTRA_BIT == level, f"{where}: {at} in {order['level']:#x}"
         assert int(order["qty"]) > 0, f"{where}: order {at} is dead"
         seen[at] = owner
         before, at = at, int(order["next"])
@@ -65,13 +76,15 @@ def _ladder(book, owner, lg_ladder, seen):
 
 def _far(book, owner, lg_ladder, seen, far_used):
     count = int(book.sides[owner]["far_cnt"])
-    window = int(book.symbols[owner >> 1]["window_ticks"])
+    shown = owner < 2 * len(book.symbols)
+    window = int(book.symbols[owner >> 1]["window_ticks"]) if shown else 0
     prices = book.far_prices[owner, :count].tolist()
     assert prices == sorted(set(prices)), f"side {owner}: far prices {prices}"
     for price, slot in zip(prices, book.far_slots[owner, :count].tolist(), strict=True):
         where = f"side {owner} far price {price}"
         level = book.far_levels[slot]
-        assert not window <= price < window + (1 << lg_ladder), f"{where} lies in the window"
+        in_window = shown and window <= price < window + (1 << lg_ladder)
+        assert not in_window, f"{where} lies in the window"
         assert int(level["price_ticks"]) == price, f"{where}: slot {slot} is {level['price_ticks']}"
         assert int(level["owner"]) == owner, f"{where}: slot {slot} of side {level['owner']}"
         _queue(book, int(level["head"]), int(level["tail"]), FAR_BIT | slot, owner, seen, where)

@@ -24,7 +24,7 @@ OUR_IP, ORDER_PORT = "10.9.0.1", 26400
 FEED_A, FEED_B = ("239.9.0.1", 31001), ("239.9.0.2", 31002)
 OUR_MAC = bytes.fromhex("020000000001")
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-SMP = {"off": 0, "oldest": 1, "newest": 2}
+SMP = {"off": 0, "oldest": 1, "newest": 2, "decrement": 3}
 SLOT_SZ, BACKLOG = 2048, 256
 MOLD = struct.Struct(">10sQH")
 TEST_SIZES = dict(pages=256, far_cap=64, far_levels=1024, chunks=64, feed_bytes=1 << 20,
@@ -158,6 +158,11 @@ class Venue:
             row["locate"], row["state"] = partition * 1000 + idx + 1, ord(each.get("state", "T"))
             row["reference_ticks"] = each.get("reference_ticks", 0)
             row["window_ticks"] = each.get("window_ticks", 0)
+            collar, reference = each.get("collar", 0), int(row["reference_ticks"])
+            row["collar_ticks"] = collar
+            if collar and reference:
+                row["buy_bound_ticks"] = reference + collar
+                row["sell_bound_ticks"] = max(1, reference - collar)
         for idx, each in enumerate(accounts):
             row = self.core.accounts.sessions[idx]
             smp = SMP[each.get("smp", "off")]
@@ -165,7 +170,7 @@ class Venue:
             firm = firm if isinstance(firm, bytes) else firm.encode()
             row["page_quota"] = each.get("page_quota", self.sizes.pages)
             row["cancel_on_disconnect"] = bool(each.get("cancel_on_disconnect"))
-            row["smp_default"], row["aiq_default"] = smp, ord("NOW"[smp])
+            row["smp_default"], row["aiq_default"] = smp, ord("NOWD"[smp])
             row["default_firm"] = np.frombuffer(firm.ljust(4), np.uint8)
             name = f"{day:03d}O{base36(partition, 2)}{base36(idx + 1, 3)}{instance}"
             row["session_name"][:10] = np.frombuffer(name.encode(), np.uint8)

@@ -12,8 +12,8 @@ from appliance.layout.record import (
     SMP_OLDEST, TRADE, UNBOOKED,
 )
 from tests.hot.book_kit import (
-    BOOKED as WAS_BOOKED, BUY, DEAD, Desk, IMMEDIATE, REST_DEAD, SELL, WINDOW, WINDOW_END, cancel,
-    command, enter, modify, random_commands, replace,
+    BOOKED as WAS_BOOKED, BUY, DEAD, Desk, IMMEDIATE, REST_DEAD, SELL, WINDOW, WINDOW_END,
+    as_tuples, cancel, command, enter, modify, random_commands, replace,
 )
 from tests.hot.book_model import Model
 
@@ -149,18 +149,18 @@ def test_self_match_off_trades_with_oneself(desk):
 
 def test_cancel_of_the_best_finds_the_next_best(desk):
     desk.send(enter(300, BUY, 10, 2001), enter(301, BUY, 10, 1500), enter(302, BUY, 10, 7))
-    assert desk.send(cancel(300)) == [(CANCELED, BUY, U, DEAD | WAS_BOOKED, 300, 0, 10, 0, 0, 0)]
+    assert desk.send(cancel(300)) == [(CANCELED, BUY, U, DEAD | WAS_BOOKED, 300, 0, 10, 10, 0, 0)]
     assert desk.best(BUY) == 1500
     assert desk.send(cancel(301, tif=ord("Z")))[0][2] == ord("Z") and desk.best(BUY) == 7
 
 
 def test_cancel_down_keeps_priority_and_counts_executed_shares(desk):
     desk.send(enter(300, SELL, 100, 2000), enter(301, SELL, 10, 2000), enter(302, BUY, 30, 2000))
-    assert desk.send(cancel(300, 50)) == [(CANCELED, SELL, U, WAS_BOOKED, 300, 0, 50, 0, 20, 0)]
+    assert desk.send(cancel(300, 50)) == [(CANCELED, SELL, U, WAS_BOOKED, 300, 0, 50, 50, 20, 0)]
     assert desk.queue(SELL, 2000) == [300, 301]
     assert desk.send(cancel(300, 50)) == []
     assert desk.send(cancel(300, 30)) == [
-        (CANCELED, SELL, U, DEAD | WAS_BOOKED, 300, 0, 20, 0, 0, 0)]
+        (CANCELED, SELL, U, DEAD | WAS_BOOKED, 300, 0, 20, 20, 0, 0)]
 
 
 @pytest.mark.parametrize("kind", [cancel, modify])
@@ -235,7 +235,7 @@ def test_modify_to_the_same_changes_no_quantity(desk):
 def test_modify_to_no_more_than_executed_cancels(desk, total):
     desk.send(enter(300, BUY, 100, 2000), enter(301, SELL, 30, 2000))
     assert desk.send(modify(300, total)) == [
-        (CANCELED, BUY, U, DEAD | WAS_BOOKED, 300, 0, 70, 0, 0, 0)]
+        (CANCELED, BUY, U, DEAD | WAS_BOOKED, 300, 0, 70, 70, 0, 0)]
 
 
 def test_symbols_do_not_meet(desk):
@@ -288,9 +288,7 @@ def test_a_burst_gives_the_events_of_its_commands_one_by_one():
     batch = np.array(commands, r.COMMAND.dtype)
     wanted = single.send(*commands)
     event_cnt = book_module.apply(burst.book, batch, 0, len(batch), burst.events, 0)
-    assert len(wanted) == event_cnt > 500
-    assert [event[4] for event in wanted] == burst.events["order"][:event_cnt].tolist()
-    assert [event[9] for event in wanted] == burst.events["number"][:event_cnt].tolist()
+    assert as_tuples(burst.events[:event_cnt]) == wanted and event_cnt > 500
 
 
 @pytest.mark.parametrize("far_cap, far_levels", [(64, 256), (5, 256), (64, 7)])
@@ -307,3 +305,45 @@ def test_random_stream_equals_the_plain_model(seed, far_cap, far_levels):
     assert desk.engine["next_match"] == model.next_match > 200
     assert desk.engine["next_order_ref"] == model.next_ref
     assert (refused > 0) == (far_cap == 5 or far_levels == 7)
+
+
+@pytest.mark.parametrize("collar", [0, 12])
+@pytest.mark.parametrize("far_cap, far_levels, room", [(256, 2048, None), (9, 256, None),
+                                                       (256, 40, None), (256, 2048, 800)])
+@pytest.mark.parametrize("seed", range(3))
+def test_random_stream_of_all_types_equals_the_plain_model(seed, far_cap, far_levels, room, collar):
+    """Also where events have so little room that sweeps of reserves pause."""
+    desk, bounds = Desk(far_cap, far_levels, room=room), (2147483647, 0)
+    if collar:
+        bounds = (2000 + collar, 2000 - collar)
+        desk.book.symbols["buy_bound_ticks"], desk.book.symbols["sell_bound_ticks"] = bounds
+    model, kinds = Model(far_cap, far_levels, bounds), set()
+    for number, one in enumerate(random_commands(
+            random.Random(seed), 2500, (1990, WINDOW, 2000, 2000, 2004, WINDOW_END), special=6)):
+        wanted = model.send(one)
+        desk.checked = number % 7 == 0 or number > 2400
+        assert desk.send(one) == wanted, f"command {number}: {one}"
+        kinds.update((event[0], event[2] if event[0] == PREVENTED else event[3] & r.UNSHOWN)
+                     for event in wanted)
+    assert desk.engine["next_match"] == model.next_match > 200
+    assert desk.engine["next_order_ref"] == model.next_ref
+    assert kinds >= {(r.REFRESHED, 0), (TRADE, 0), (TRADE, r.UNSHOWN), (BOOKED, r.UNSHOWN),
+                     (PREVENTED, r.SMP_DECREMENT), (MOVED, r.UNSHOWN), (CANCELED, r.UNSHOWN)}
+
+
+def test_a_plain_order_booked_whole_is_one_event(desk):
+    batch = np.array([enter(300, BUY, 100, 2000)], r.COMMAND.dtype)
+    assert book_module.apply(desk.book, batch, 0, 1, desk.events, 0) == 1
+    event = desk.events[0]
+    assert (int(event["kind"]), int(event["flags"])) == (ACCEPTED, WAS_BOOKED)
+    assert [int(event[name]) for name in ("qty", "left", "price_ticks", "number")] == [
+        100, 100, 2000, 1]
+
+
+def test_a_sweep_of_reserves_longer_than_the_room_for_events_goes_on():
+    small, model = Desk(room=60), Model(64, 256)
+    commands = [enter(300 + i, SELL, 300, 2000, flags=r.RESERVE, min_qty=1 + i) for i in range(3)]
+    commands += [enter(310, BUY, 700, 2000, account=1), enter(311, SELL, 5, 2000)]
+    for one in commands:
+        assert small.send(one) == model.send(one)
+    assert small.pauses > 10 and small.queue(SELL, 2000)[-1] == 311

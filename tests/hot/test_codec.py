@@ -75,18 +75,19 @@ def test_vector_of_a_short_message(kit, message, kind, number, qty):
     (0x0017, dict(symbol=b"NOSUCH  ")), (0x0017, dict(symbol=bytes(8))),
     (0x001D, dict(price=0)), (0x001D, dict(price=1633401)), (0x001D, dict(price=1999999901)),
     (0x001D, dict(price=1 << 63)), (0x001D, dict(price=0x7FFFFFFF)),
-    (0x001D, dict(price=2000000000)), (0x000F, dict(tif=b"6")), (0x0003, dict(display=b"N")),
+    (0x001D, dict(price=2000000000)), (0x001D, dict(price=2000000000, display=b"N")),
+    (0x000F, dict(tif=b"5")), (0x000F, dict(tif=b"E")), (0x0003, dict(display=b"Z")),
     (0x000F, dict(capacity=b"Z")), (0x0008, dict(sweep=b"Y")), (0x000F, dict(sweep=b"?")),
-    (0x0014, dict(cross=b"O")),
-    (0x000F, dict(options=[(2, b"ABC")])), (0x0004, dict(options=[(5, b"\0\0\0\1")])),
+    (0x0014, dict(cross=b"S")), (0x0014, dict(cross=b"A")), (0x0014, dict(cross=b"?")),
+    (0x000F, dict(options=[(2, b"ABC")])), (0x000F, dict(options=[(5, b"\0\0\1")])),
     (0x0011, dict(options=[(6, b"P")])), (0x000F, dict(options=[(6, b"LL")])),
     (0x0011, dict(options=[(7, b"\0\0\0\1")])), (0x0024, dict(options=[(9, bytes(8))])),
     (0x0024, dict(options=[(10, b"L")])), (0x0024, dict(options=[(11, bytes(4))])),
     (0x0004, dict(options=[(13, bytes(4))])), (0x0016, dict(options=[(14, b"ABCD")])),
-    (0x000F, dict(options=[(15, bytes(4))])), (0x000F, dict(options=[(16, b"Y")])),
+    (0x000F, dict(options=[(15, bytes(3))])), (0x000F, dict(options=[(16, b"Y")])),
     (0x000F, dict(options=[(17, b"I")])), (0x000F, dict(options=[(18, b"0")])),
     (0x000F, dict(options=[(26, b"ABCD")])), (0x000F, dict(options=[(27, b"B")])),
-    (0x000F, dict(options=[(28, b"\1")])), (0x0040, dict(options=[(29, b"D")])),
+    (0x000F, dict(options=[(28, b"\1")])), (0x0040, dict(options=[(29, b"X")])),
     (0x0040, dict(options=[(30, b"AB")])), (0x000F, dict(options=[(200, b"")])),
     (0x000F, dict(options=[(4, b"X")])), (0x000F, dict(options=[(12, b"Y")])),
     (0x000F, dict(options=[(25, b"P")])),
@@ -97,6 +98,81 @@ def test_vector_of_a_short_message(kit, message, kind, number, qty):
 def test_enter_is_refused_with(kit, code, changes):
     command, detail = decoded(kit, enter(70, **changes))
     assert command["kind"] == record.ENTER and detail["reject"] == code
+
+
+MARKET, FLOOR, LIFE = 2000000000, (5, b"\0\0\0\x0a"), (15, b"\0\0\0\1")
+LEAST, POST = (3, b"\0\0\0\x0a"), (12, b"P")
+
+
+@pytest.mark.parametrize("code, changes", [
+    (0x001D, dict(price=MARKET, tif=b"6", options=[LIFE])), (0x001D, dict(price=MARKET)),
+    (0x0014, dict(cross=b"O", tif=b"6", options=[LIFE])),
+    (0x0014, dict(cross=b"C", tif=b"6", price=MARKET, options=[LIFE])),
+    (0x000F, dict(tif=b"6")), (0x000F, dict(tif=b"6", options=[(15, bytes(4))])),
+    (0x000F, dict(tif=b"6", options=[(15, b"\0\1\x51\x80")])),
+    (0x000F, dict(options=[LIFE])), (0x000F, dict(options=[(15, bytes(4))])),
+    (0x000F, dict(tif=b"3", options=[(15, bytes(4))])),
+    (0x000D, dict(options=[LEAST])), (0x000D, dict(display=b"A", options=[LEAST])),
+    (0x000D, dict(display=b"N", qty=9, options=[LEAST])),
+    (0x000D, dict(tif=b"6", options=[LEAST, LIFE])),
+    (0x000D, dict(cross=b"H", tif=b"3", options=[LEAST])),
+    (0x000D, dict(cross=b"H", display=b"N", options=[LEAST])),
+    (0x0004, dict(display=b"N", options=[FLOOR])), (0x0004, dict(tif=b"3", options=[FLOOR])),
+    (0x0004, dict(cross=b"O", options=[FLOOR])),
+    (0x000F, dict(tif=b"3", options=[POST])), (0x000F, dict(cross=b"C", options=[POST])),
+    # the order among them: minimum, floor, post-only, expiry; after every tag's own fault
+    (0x000D, dict(cross=b"O", options=[LEAST, FLOOR, POST, LIFE])),
+    (0x0004, dict(cross=b"O", options=[FLOOR, POST, LIFE])),
+    (0x000F, dict(cross=b"O", options=[POST, LIFE])),
+    (0x0040, dict(cross=b"O", options=[LEAST, FLOOR, (29, b"?")])),
+])
+def test_what_does_not_go_together_is_refused_with(kit, code, changes):
+    command, detail = decoded(kit, enter(70, **changes))
+    assert command["kind"] == record.ENTER and detail["reject"] == code
+
+
+@pytest.mark.parametrize("changes, wanted", [
+    (dict(display=b"N"), dict(flags=record.HIDDEN)),
+    (dict(display=b"N", options=[LEAST]), dict(flags=record.HIDDEN, min_qty=10)),
+    (dict(tif=b"3", display=b"N", options=[LEAST]), dict(flags=record.HIDDEN, min_qty=10, tif=3)),
+    (dict(options=[FLOOR]), dict(flags=0, min_qty=0)),
+    (dict(options=[(5, bytes(4)), (3, bytes(4))], tif=b"3"), dict(tif=3, min_qty=0)),
+    (dict(tif=b"6", options=[(15, b"\0\1\x51\x7f")]), dict(tif=6, flags=0)),
+    (dict(tif=b"6", display=b"N", options=[POST, LIFE]),
+     dict(tif=6, flags=record.HIDDEN | record.POST_ONLY)),
+    (dict(cross=b"O"), dict(flags=record.AUCTION)),
+    (dict(cross=b"H", display=b"N", tif=b"3"), dict(flags=record.AUCTION, tif=3)),
+    (dict(cross=b"C", price=MARKET),
+     dict(flags=record.AUCTION | record.ON_CLOSE | record.MARKET, price_ticks=2147483647)),
+    (dict(cross=b"O", side=b"S", price=MARKET, tif=b"3"),
+     dict(flags=record.AUCTION | record.MARKET, price_ticks=0)),
+    (dict(options=[(29, b"D")]), dict(smp=record.SMP_DECREMENT)),
+    (dict(options=[(29, b"d")]), dict(smp=record.SMP_DECREMENT)),
+    (dict(options=[(29, b"Y")]), dict(smp=record.SMP_DECREMENT)),
+    (dict(options=[(29, b"y")]), dict(smp=record.SMP_DECREMENT)),
+])
+def test_every_order_type_becomes_a_command(kit, changes, wanted):
+    command, detail = decoded(kit, enter(70, **changes))
+    assert detail["reject"] == 0
+    assert {name: int(command[name]) for name in wanted} == wanted
+
+
+def test_floor_and_time_to_live_go_into_the_detail(kit):
+    detail = decoded(kit, enter(1, tif=b"6", options=[(15, b"\0\0\1\2"), (5, b"\0\0\3\4")]))[1]
+    assert (detail["expire_s"], detail["max_floor"]) == (258, 772)
+    assert detail["present"] == record.TAG_MAX_FLOOR and detail["tif_letter"] == ord("6")
+
+
+@pytest.mark.parametrize("code, changes", [
+    (0, dict(display=b"N")), (0, dict(tif=b"6", options=[LIFE])), (0, dict(options=[FLOOR])),
+    (0, dict(display=b"N", options=[LEAST])), (0, dict(price=MARKET, tif=b"3")),
+    (0x001D, dict(price=MARKET)), (0x001D, dict(price=MARKET, tif=b"6", options=[LIFE])),
+    (0x000F, dict(tif=b"6")), (0x000F, dict(options=[LIFE])), (0x000D, dict(options=[LEAST])),
+    (0x0004, dict(display=b"N", options=[FLOOR])),
+])
+def test_replace_is_checked_like_an_order(kit, code, changes):
+    command, detail = decoded(kit, replace(1, 2, **changes))
+    assert command["kind"] == record.REPLACE and detail["reject"] == code
 
 
 ENTER_FAULTS = [(0x0009, dict(side=b"?")), (0x0013, dict(qty=0)),
@@ -125,9 +201,9 @@ def test_market_order_is_known_by_two_prices(kit):
 
 def test_all_accepted_tags_are_taken(kit):
     options = [(29, b"w"), (25, b"Y"), (24, b"\1\2"), (12, b"N"), (4, b"R"), (2, b"ABCD"),
-               (28, b"\0"), (6, b"L"), (16, b"N"), (17, b" "), (3, bytes(4))]
+               (28, b"\0"), (6, b"L"), (16, b"N"), (17, b" "), (3, bytes(4)), (5, bytes(4))]
     command, detail = decoded(kit, enter(1, options=options))
-    assert detail["reject"] == 0 and detail["present"] == 127
+    assert detail["reject"] == 0 and detail["present"] == 255
     assert (detail["group"], detail["customer"], detail["located"]) == (258, ord("R"), ord("Y"))
     assert (command["smp"], detail["aiq"], command["flags"]) == (record.SMP_NEWEST, ord("w"), 0)
 

@@ -37,12 +37,11 @@ def test_state_of_the_venue_refuses_a_new_order(kit, state, code):
     assert kit.send(enter(4, **early)) == [rejected(4, code)]
     if state == "halted":
         assert kit.send(enter(5, qty=0)) == [rejected(5, 0x13)]
-        assert kinds(kit.send(replace(1, 6))) == b"U"
-    else:
-        assert kit.send(replace(1, 6)) == [rejected(6, code)]
-        assert kit.live() == [(0, 1)]
-    assert kit.send(enter(7)[:46]) == [rejected(7, 15, b" " * 14)]
-    assert kinds(kit.send(cancel(6 if state == "halted" else 1))) == b"C"
+    assert kit.send(replace(1, 6)) == [rejected(6, code)]
+    assert kit.send(replace(1, 7, price=5)) == [rejected(7, code)]
+    assert kit.live() == [(0, 1)]
+    assert kit.send(enter(8)[:46]) == [rejected(8, 15, b" " * 14)]
+    assert kinds(kit.send(cancel(1))) == b"C"
 
 
 def test_stale_number_is_ignored_whatever_else_is_wrong(kit):
@@ -73,8 +72,9 @@ def test_replace_chain_keeps_what_was_executed(kit):
 
 @pytest.mark.parametrize("changes", [
     dict(qty=0), dict(qty=1_000_000), dict(price=0), dict(price=1633401), dict(tif=b"9"),
-    dict(price=0x7FFFFFFF), dict(display=b"N"), dict(sweep=b"Y"), dict(options=[(30, b"AB")]),
-    dict(options=[(3, b"\0\0\0\1")]), dict(tif=b"3", options=[(12, b"P")])])
+    dict(price=0x7FFFFFFF), dict(display=b"Z"), dict(sweep=b"Y"), dict(tif=b"6"),
+    dict(options=[(30, b"AB")]), dict(options=[(3, b"\0\0\0\1")]),
+    dict(tif=b"3", options=[(12, b"P")])])
 def test_replace_with_impossible_details_cancels(kit, changes):
     kit.send(enter(1))
     kit.feed()

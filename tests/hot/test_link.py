@@ -176,7 +176,7 @@ def test_end_of_day_is_a_command():
 @pytest.mark.parametrize("record", [
     dict(kind=shared.LINK_LOGIN, account=2, token="X"),
     dict(kind=shared.LINK_DISCONNECT, account=99),
-    dict(kind=77), dict(kind=0)])
+    dict(kind=shared.LINK_HALT, account=1, reason=ord("H")), dict(kind=77), dict(kind=0)])
 def test_a_record_that_makes_no_sense_changes_nothing(record):
     venue = Venue()
     sessions = venue.core.accounts.sessions.copy()

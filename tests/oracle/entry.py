@@ -5,10 +5,11 @@ cancels that are ignored. `entry.Desk.message` is the whole road of one message.
 """
 
 from tests.oracle import message as wire
-from tests.oracle.book import MARKET_PRICE, NEWEST, OFF, OLDEST, Order
+from tests.oracle.order import CONTINUOUS, DECREMENT, HALT, MARKET_PRICE, NEWEST, OFF, OLDEST, \
+    OPENING, Order
 
-CLOSED, BAD_DISPLAY, BAD_FLOOR, NO_SWEEP, BAD_SIDE = 0x0002, 0x0003, 0x0004, 0x0008, 0x0009
-NOT_AUTHORISED, BAD_MIN_QTY, OTHER, NO_PEG = 0x000C, 0x000D, 0x000F, 0x0011
+CLOSED, BAD_DISPLAY, BAD_FLOOR, HALTED, NO_SWEEP = 0x0002, 0x0003, 0x0004, 0x0007, 0x0008
+BAD_SIDE, NOT_AUTHORISED, BAD_MIN_QTY, OTHER, NO_PEG = 0x0009, 0x000C, 0x000D, 0x000F, 0x0011
 BAD_QUANTITY, BAD_CROSS, NO_ROUTE, BAD_SYMBOL = 0x0013, 0x0014, 0x0016, 0x0017
 BAD_PRICE, RESTRICTED, BAD_AIQ = 0x001D, 0x0024, 0x0040
 
@@ -16,13 +17,18 @@ MARKET_PRICES = (2_000_000_000, 0x7FFFFFFF)
 HIGHEST_PRICE = 1_999_999_900
 HIGHEST_QUANTITY = 999_999
 SIDE_CHANGES = {(b"S", b"E"), (b"S", b"T"), (b"E", b"T")}
-AIQ_MODES = {b"O": OLDEST, b"o": OLDEST, b"W": NEWEST, b"w": NEWEST, b"N": OFF}
+LONGEST_S = 86_399
+SECOND_NS = 1_000_000_000
+AIQ_MODES = {b"O": OLDEST, b"o": OLDEST, b"W": NEWEST, b"w": NEWEST, b"D": DECREMENT,
+             b"d": DECREMENT, b"Y": DECREMENT, b"y": DECREMENT, b"N": OFF}
+BEFORE, PRE_OPEN, OPEN, OVER = "before the day", "pre-open", "open", "over"
 
-TAG_SIZES = {2: 4, 3: 4, 4: 1, 6: 1, 12: 1, 16: 1, 17: 1, 24: 2, 25: 1, 28: 1, 29: 1}
+TAG_SIZES = {2: 4, 3: 4, 4: 1, 5: 4, 6: 1, 12: 1, 15: 4, 16: 1, 17: 1, 24: 2, 25: 1, 28: 1,
+             29: 1}
 TAG_VALUES = {4: (b"R", b"N"), 12: (b"P", b"N"), 16: (b"N",), 17: (b" ",), 25: (b"Y", b"N"),
               28: (b"\0",)}
-TAGS_REFUSED = {5: BAD_FLOOR, 7: NO_PEG, 9: RESTRICTED, 10: RESTRICTED, 11: RESTRICTED,
-                13: BAD_FLOOR, 14: NO_ROUTE, 30: BAD_AIQ}
+TAGS_REFUSED = {7: NO_PEG, 9: RESTRICTED, 10: RESTRICTED, 11: RESTRICTED, 13: BAD_FLOOR,
+                14: NO_ROUTE, 30: BAD_AIQ}
 
 
 def order_tag_fault(tags):
@@ -46,6 +52,11 @@ def other_index(tags):
     return any(tag == 28 and value != b"\0" for tag, value in tags)
 
 
+def number(tags, tag):
+    """Value of a numeric tag, 0 when it was not sent."""
+    return int.from_bytes(tags.get(tag, b""), "big")
+
+
 class Account:
     """What order entry knows of an account."""
 
@@ -62,7 +73,7 @@ class Desk:
         self.symbols, self.accounts, self.book, self.out = symbols, accounts, book, out
         self.counters = counters
         self.symbol_idx = {symbol.name: idx for idx, symbol in enumerate(symbols)}
-        self.is_open = False
+        self.phase = BEFORE
 
     def message(self, account_idx, data):
         """Applies one OUCH message (bytes) of an account."""
@@ -107,7 +118,7 @@ class Desk:
 
     def enter_fault(self, account, m):
         """Reject reason of a new order, 0 when it is good. The order of the checks is the rule."""
-        if not self.is_open:
+        if self.phase in (BEFORE, OVER) or (self.phase == PRE_OPEN and m.cross not in (b"O", b"C")):
             return CLOSED
         if account.disabled:
             return NOT_AUTHORISED
@@ -117,61 +128,76 @@ class Desk:
             return BAD_QUANTITY
         if m.symbol not in self.symbol_idx:
             return BAD_SYMBOL
-        fault = self.terms_fault(m, self.symbols[self.symbol_idx[m.symbol]])
+        symbol = self.symbols[self.symbol_idx[m.symbol]]
+        if self.is_halted(symbol, m.cross):
+            return HALTED
+        fault = self.terms_fault(m, symbol, m.cross == CONTINUOUS)
         if fault:
             return fault
         if m.capacity not in (b"A", b"P", b"R", b"O"):
             return OTHER
         if m.sweep != b"N":
             return NO_SWEEP if m.sweep == b"Y" else OTHER
-        if m.cross != b"N":
+        if m.cross not in (b"N", b"O", b"C", b"H") or (m.cross != CONTINUOUS and m.tif == b"6"):
             return BAD_CROSS
-        return self.tags_fault(m)
+        fault = order_tag_fault(m.tags) or self.tags_fault(m, m.cross)
+        if fault:
+            return fault
+        too_late = m.cross == OPENING and self.phase == OPEN
+        return BAD_CROSS if too_late or (m.cross == HALT and symbol.state == b"T") else 0
 
     @staticmethod
-    def terms_fault(m, symbol):
+    def is_halted(symbol, cross):
+        return symbol.state in (b"H", b"P") or (symbol.state == b"Q" and cross != HALT)
+
+    @staticmethod
+    def terms_fault(m, symbol, market_needs_immediate):
         """Price, time in force and display."""
         market = m.price in MARKET_PRICES
         if not market and not (1 <= m.price <= HIGHEST_PRICE and m.price % symbol.tick_size == 0):
             return BAD_PRICE
-        if m.tif not in (b"0", b"3"):
+        if m.tif not in (b"0", b"3", b"6"):
             return OTHER
-        if market and m.tif != b"3":
+        if market and m.tif != b"3" and market_needs_immediate:
             return BAD_PRICE
-        return 0 if m.display in (b"Y", b"A") else BAD_DISPLAY
+        return 0 if m.display in (b"Y", b"A", b"N") else BAD_DISPLAY
 
     @staticmethod
-    def tags_fault(m):
-        """The tags one by one, then minimum quantity and post-only against the order."""
-        if not m.tags:
-            return 0
-        fault = order_tag_fault(m.tags)
-        if fault:
-            return fault
-        tags = dict(m.tags)
-        min_qty = int.from_bytes(tags.get(3, b""), "big")
-        if min_qty > m.quantity or (min_qty and m.tif != b"3"):
+    def tags_fault(m, cross):
+        """What the tags say against the rest of the order."""
+        tags, immediate, auction = dict(m.tags), m.tif == b"3", cross != CONTINUOUS
+        min_qty, hidden = number(tags, 3), m.display == b"N"
+        if min_qty > m.quantity or (min_qty and (auction or not (immediate or hidden))):
             return BAD_MIN_QTY
-        return OTHER if tags.get(12) == b"P" and m.tif == b"3" else 0
+        if number(tags, 5) and (hidden or immediate or auction):
+            return BAD_FLOOR
+        if tags.get(12) == b"P" and (immediate or auction):
+            return OTHER
+        if (m.tif == b"6") != (15 in tags):
+            return OTHER
+        return OTHER if 15 in tags and not 1 <= number(tags, 15) <= LONGEST_S else 0
 
-    @staticmethod
-    def describe(order, account, m, tags):
+    def describe(self, order, account, m, tags):
         """The part that Enter and Replace have in common."""
         order.price = MARKET_PRICE if m.price in MARKET_PRICES else m.price
         order.tif, order.display, order.sweep, order.clordid = m.tif, m.display, m.sweep, m.clordid
-        order.tags = tags
-        order.min_qty = int.from_bytes(tags.get(3, b""), "big")
+        order.tags, order.shown = tags, 0
+        order.min_qty, order.max_floor = number(tags, 3), number(tags, 5)
+        order.expires_ns = self.out.time + number(tags, 15) * SECOND_NS
         order.post_only = tags.get(12) == b"P"
         order.smp = AIQ_MODES.get(tags.get(29), account.smp)
+        order.strategy = b"Y" if tags.get(29) in (b"Y", b"y") else b"D"
 
     def replace(self, account, m):
         old = self.book.live[account.idx].get(m.orig_user_ref_num)
         if old is None:
             self.counters["cancels_ignored"] += 1
-        elif not self.is_open:
+        elif self.phase in (BEFORE, OVER):
             self.reject(account, m, CLOSED)
         elif account.disabled:
             self.reject(account, m, NOT_AUTHORISED)
+        elif self.is_halted(self.symbols[old.symbol], old.cross):
+            self.reject(account, m, HALTED)
         elif self.replace_invalid(old, m):
             self.book.cancel(old, old.open, b"U")
         else:
@@ -182,14 +208,15 @@ class Desk:
             order.capacity, order.cross = old.capacity, old.cross
             order.total, order.open = m.quantity, m.quantity - old.executed()
             tags = {tag: value for tag, value in old.tags.items() if tag in (2, 4, 24, 25)}
-            tags.update((tag, value) for tag, value in m.tags if tag in (3, 12, 29))
+            tags.update((tag, value) for tag, value in m.tags if tag in (3, 5, 12, 15, 29))
             self.describe(order, account, m, tags)
             self.book.replace(old, order)
 
     def replace_invalid(self, old, m):
-        return (not 1 <= m.quantity <= HIGHEST_QUANTITY
-                or self.terms_fault(m, self.symbols[old.symbol])
-                or m.sweep != b"N" or self.tags_fault(m) or m.quantity <= old.executed())
+        return (not 1 <= m.quantity <= HIGHEST_QUANTITY or m.quantity <= old.executed()
+                or self.terms_fault(m, self.symbols[old.symbol], True) or m.sweep != b"N"
+                or (old.is_auction() and m.tif == b"6")
+                or order_tag_fault(m.tags) or self.tags_fault(m, old.cross))
 
     def cancel(self, account, m):
         order = self.book.live[account.idx].get(m.user_ref_num)

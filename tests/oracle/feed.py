@@ -12,6 +12,10 @@ EXECUTED = struct.Struct(">QIQ")
 CANCEL = struct.Struct(">QI")
 DELETE = struct.Struct(">Q")
 REPLACE = struct.Struct(">QQII")
+EXECUTED_AT = struct.Struct(">QIQcI")
+TRADE = struct.Struct(">QcI8sIQ")
+CROSS = struct.Struct(">Q8sIQc")
+IMBALANCE = struct.Struct(">QQc8sIIIcc")
 
 
 def header(kind, locate, time):
@@ -27,8 +31,8 @@ def directory(time, locate, symbol, lot_size):
         symbol, b" ", b" ", lot_size, b"N", b"Q", b"Z ", b"P", b" ", b" ", b" ", b"N", 0, b"N")
 
 
-def trading_action(time, locate, symbol):
-    return header(b"H", locate, time) + symbol + b"T" + b" " + b"    "
+def trading_action(time, locate, symbol, state=b"T", reason=b"    "):
+    return header(b"H", locate, time) + symbol + state + b" " + reason
 
 
 def add(time, locate, symbol, reference, buy, quantity, price, attribution=None):
@@ -41,6 +45,31 @@ def add(time, locate, symbol, reference, buy, quantity, price, attribution=None)
 
 def executed(time, locate, reference, quantity, match):
     return header(b"E", locate, time) + EXECUTED.pack(reference, quantity, match)
+
+
+def executed_at(time, locate, reference, quantity, match, price):
+    """A shown order's part of a cross; not printable, as the cross is printed whole."""
+    return header(b"C", locate, time) + EXECUTED_AT.pack(reference, quantity, match, b"N", price)
+
+
+def trade(time, locate, symbol, quantity, price, match):
+    """A trade with an order that the feed does not show."""
+    return header(b"P", locate, time) + TRADE.pack(0, b"B", quantity, symbol, price, match)
+
+
+def cross(time, locate, symbol, shares, price, match, letter):
+    return header(b"Q", locate, time) + CROSS.pack(shares, symbol, price, match, letter)
+
+
+def broken(time, locate, match):
+    return header(b"B", locate, time) + match.to_bytes(8, "big")
+
+
+def imbalance(time, locate, symbol, letter, numbers):
+    """`numbers`: paired, imbalance, direction, far, near, reference, variation letter."""
+    paired, imbalance_qty, direction, far, near, reference, variation = numbers
+    return header(b"I", locate, time) + IMBALANCE.pack(
+        paired, imbalance_qty, direction, symbol, far, near, reference, letter, variation)
 
 
 def cancel(time, locate, reference, removed):

@@ -1,8 +1,9 @@
 """Seeded streams of OUCH messages over several accounts and symbols, for comparing two venues.
 
-`realistic` has the proportions of a real Nasdaq day; `adversarial` tries every order type, bad
-fields, stale numbers, self-matches and both ends of the price range. Both remember what they
-believe is live, so that most cancels hit. Same seed, same arguments: same bytes.
+`realistic` has the proportions of a real Nasdaq day; `adversarial` tries bad fields, stale numbers,
+self-matches and both ends of the price range; `everything` (in `everything.py`) has every order
+type, crosses and the operator's commands. All remember what they believe is live, so that most
+cancels hit. Same seed, same arguments: same bytes.
 """
 
 import random
@@ -121,12 +122,12 @@ class Maker:
     # -- messages ------------------------------------------------------------------------------
 
     def enter(self, account, symbol, side, quantity, price, tif=b"0", display=b"Y", extra=b"",
-              resting=True):
+              resting=True, cross=b"N"):
         user_ref_num = self.next_user_ref_num(account)
         if resting:
             self.remember(account, user_ref_num, symbol, side, price, quantity)
         return ENTER.pack(b"O", user_ref_num, side, quantity, self.names[symbol], price, tif,
-                          display, b"P", b"N", b"N", self.clordid(), len(extra)) + extra
+                          display, b"P", b"N", cross, self.clordid(), len(extra)) + extra
 
     def add(self):
         account, symbol = self.below(len(self.last)), self.below(len(self.names))

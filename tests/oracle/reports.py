@@ -17,9 +17,11 @@ MODIFIED = struct.Struct(">cQIcI")
 QUERY = struct.Struct(">cQI")
 MASS_CANCEL = struct.Struct(">cQI4s8sH")
 SWITCHED = struct.Struct(">cQI4sH")
+RESTATED = struct.Struct(">cQIcH")
+BROKEN = struct.Struct(">cQIQc14s")
 
-ACCEPTED_TAGS = (2, 3, 4, 12, 24, 25, 29)
-REPLACED_TAGS = (2, 3, 12, 29)
+ACCEPTED_TAGS = (2, 3, 4, 5, 12, 15, 24, 25, 29)
+REPLACED_TAGS = (2, 3, 5, 12, 15, 29)
 
 
 def appendage(tags, wanted):
@@ -70,6 +72,16 @@ def priority_update(time, order, reference):
 
 def modified(time, order):
     return MODIFIED.pack(b"M", time, order.user_ref_num, order.side, order.open)
+
+
+def restated(time, user_ref_num, reference, shown):
+    """The display refreshed: `reference` is the new one on the feed, `shown` what it shows."""
+    extra = appendage({1: reference.to_bytes(8, "big"), 22: shown.to_bytes(4, "big")}, (1, 22))
+    return RESTATED.pack(b"R", time, user_ref_num, b"R", len(extra)) + extra
+
+
+def broken(time, user_ref_num, match, reason, clordid):
+    return BROKEN.pack(b"B", time, user_ref_num, match, reason, clordid)
 
 
 def query_answer(time, next_user_ref_num):

@@ -15,16 +15,16 @@ def floor():
     (dict(side="X"), "0009"), (dict(quantity=0), "0013"), (dict(quantity=1_000_000), "0013"),
     (dict(symbol=b"NOSUCH  "), "0017"), (dict(price=0), "001D"), (dict(price=10_001), "001D"),
     (dict(price=2_000_000_100), "001D"), (dict(price=None), "001D"), (dict(tif="5"), "000F"),
-    (dict(display="N"), "0003"), (dict(capacity="X"), "000F"), (dict(sweep="Y"), "0008"),
+    (dict(display="Z"), "0003"), (dict(capacity="X"), "000F"), (dict(sweep="Y"), "0008"),
     (dict(sweep="?"), "000F"), (dict(cross="O"), "0014"),
     (dict(tags=tag(3, u32(1))), "000D"), (dict(tif="3", tags=tag(3, u32(101))), "000D"),
-    (dict(tif="3", tags=tag(12, b"P")), "000F"), (dict(tags=tag(5, u32(1))), "0004"),
+    (dict(tif="3", tags=tag(12, b"P")), "000F"), (dict(tags=tag(5, b"\0")), "000F"),
     (dict(tags=tag(6, b"P")), "0011"), (dict(tags=tag(7, u32(1))), "0011"),
     (dict(tags=tag(10, b"L")), "0024"), (dict(tags=tag(13, u32(1))), "0004"),
     (dict(tags=tag(14, b"NSDQ")), "0016"), (dict(tags=tag(15, u32(1))), "000F"),
     (dict(tags=tag(16, b"Y")), "000F"), (dict(tags=tag(17, b"I")), "000F"),
     (dict(tags=tag(26, b"ABCD")), "000F"), (dict(tags=tag(28, b"\1")), "000F"),
-    (dict(tags=tag(30, b"AB")), "0040"), (dict(tags=tag(29, b"D")), "0040"),
+    (dict(tags=tag(30, b"AB")), "0040"), (dict(tags=tag(29, b"X")), "0040"),
     (dict(tags=tag(200, b"")), "000F"), (dict(tags=tag(2, b"ABC")), "000F"),
     (dict(tags=tag(4, b"X")), "000F"), (dict(side="X", quantity=0), "0009"),
     (dict(tags=tag(14, b"NSDQ") + tag(5, u32(1))), "0016")])
@@ -67,7 +67,7 @@ def test_replace_of_nothing_live_does_not_consume_its_number(floor):
 
 @pytest.mark.parametrize("terms", [
     dict(quantity=0), dict(quantity=1_000_000), dict(price=10_001), dict(tif="5"),
-    dict(display="N"), dict(price=2_000_000_000), dict(tags=tag(14, b"NSDQ")),
+    dict(display="Z"), dict(price=2_000_000_000), dict(tags=tag(14, b"NSDQ")),
     dict(tags=tag(3, u32(1))),
     dict(tif="3", tags=tag(12, b"P"))])
 def test_replace_with_invalid_details_cancels_the_live_order(floor, terms):

@@ -24,8 +24,8 @@ def day_of(generator, count, seed=7):
     for number, (account, data) in enumerate(
             generator(seed, SYMBOLS, ACCOUNTS, count, is_live=venue.is_live), 2):
         venue.message(account, data, number)
-    open_shares = sum(order.open for live in venue.book.live for order in live.values())
-    return venue, open_shares, count + 3
+    shown = sum(order.shown for live in venue.book.live for order in live.values())
+    return venue, shown, count + 3
 
 
 @pytest.mark.parametrize("generator", [realistic, adversarial])
@@ -33,7 +33,7 @@ def test_itchfeed_reads_every_message_and_a_follower_ends_with_the_same_book(
         generator, monkeypatch):
     monkeypatch.setenv("ITCH_NO_CPP", "1")
     itch = pytest.importorskip("itch.messages", reason="itchfeed is not installed")
-    venue, open_shares, end = day_of(generator, 20_000)
+    venue, shown, end = day_of(generator, 20_000)
     shares, traded = {}, 0
     for data in venue.feed:
         message = itch.messages[data[:1]](data)
@@ -44,6 +44,8 @@ def test_itchfeed_reads_every_message_and_a_follower_ends_with_the_same_book(
         elif kind == b"E":
             shares[message.order_reference_number] -= message.executed_shares
             traded += message.executed_shares
+        elif kind == b"P":
+            traded += message.shares
         elif kind == b"X":
             shares[message.order_reference_number] -= message.cancelled_shares
         elif kind == b"D":
@@ -51,7 +53,7 @@ def test_itchfeed_reads_every_message_and_a_follower_ends_with_the_same_book(
         elif kind == b"U":
             del shares[message.order_reference_number]
             shares[message.new_order_reference_number] = message.shares
-    assert min(shares.values()) >= 0 and sum(shares.values()) == open_shares > 0
+    assert min(shares.values()) >= 0 and sum(shares.values()) == shown > 0
     assert traded == sum(trade[3] for trade in venue.trades) > 0
     before = len(venue.feed)
     venue.end(end)
@@ -65,7 +67,8 @@ def test_the_book_is_never_crossed_between_commands():
     for account, data in adversarial(3, SYMBOLS, ACCOUNTS, 20_000, is_live=venue.is_live):
         venue.message(account, data)
         for sells, buys in venue.book.sides:
-            assert not buys.prices or not sells.prices or buys.best() < sells.best()
+            bid, ask = buys.best_shown(), sells.best_shown()
+            assert bid is None or ask is None or bid < ask
 
 
 def test_shares_are_conserved_for_every_order():
@@ -113,9 +116,9 @@ def test_realistic_proportions_are_those_of_a_real_day():
 def test_adversarial_streams_reach_every_answer_and_every_reason():
     venue, _, end = day_of(adversarial, 60_000)
     assert {m[:1] for stream in venue.streams for m in stream} == set(
-        letters(b"SAUCDEJTMQXGK"))
+        letters(b"SAUCDEJTMQXGKR"))
     assert {m[17:18] for stream in venue.streams for m in stream if m[:1] == b"C"} == {
         b"U", b"I", b"G"}
     assert set(venue.rejects) == {0x03, 0x04, 0x08, 0x09, 0x0C, 0x0D, 0x0F, 0x11, 0x13, 0x14,
                                   0x16, 0x17, 0x1D, 0x24, 0x40}
-    assert {m[:1] for m in venue.feed} == set(letters(b"SRHAFEXDU"))
+    assert {m[:1] for m in venue.feed} == set(letters(b"SRHAFEXDUP"))

@@ -8,8 +8,11 @@ It shares no code with the product, so equal bytes mean something.
 from collections import Counter
 
 from tests.oracle import entry
-from tests.oracle.book import OFF, Book
+from tests.oracle.book import Book
+from tests.oracle.cross import Cross
+from tests.oracle.entry import OPEN, OVER, PRE_OPEN
 from tests.oracle.feed import mask_itch
+from tests.oracle.order import CLOSING, HALT, OFF, OPENING
 from tests.oracle.publisher import Publisher
 from tests.oracle.reports import mask_ouch
 from tests.oracle.session import Sessions, session_name
@@ -23,21 +26,31 @@ def text(value, width):
 
 
 class Symbol:
-    """name: eight bytes; tick_size in units of 0.0001; lot_size for the directory."""
+    """name: eight bytes; tick_size in units of 0.0001; lot_size for the directory.
+
+    state: letter of the trading state. reference: price of the last cross, else as configured, 0
+    for none. collar: how many ticks from it an order may trade, 0 for as many as it likes.
+    """
 
     def __init__(self, partition, idx, described):
         self.name = text(described["name"], 8)
         self.tick_size = described.get("tick_size", 1)
         self.lot_size = described.get("lot_size", 1)
         self.locate = described.get("locate", (partition * 1000 + idx + 1) & 0xFFFF)
+        self.state = text(described.get("state", "T"), 1)
+        self.reference = described.get("reference_price", 0)
+        self.collar = described.get("collar", 0)
 
 
 class Venue:
     """One partition.
 
-    symbols: dicts with name, tick_size, lot_size and, if not by rule, locate.
-    accounts: dicts with name, firm, smp ("off", "oldest", "newest"), cancel_on_disconnect.
-    Times are nanoseconds since midnight and never go back.
+    symbols: dicts with name, tick_size, lot_size, reference_price (units of 0.0001), collar
+    (ticks, 0 for none), state letter and, if not by rule, locate.
+    accounts: dicts with name, firm, smp ("off", "oldest", "newest", "decrement"),
+    cancel_on_disconnect.
+    Whatever comes with a time first lets the orders go whose time has come by then. Times are
+    nanoseconds since midnight and never go back.
     """
 
     def __init__(self, partition, symbols, accounts, day=1, instance="0",
@@ -50,7 +63,7 @@ class Venue:
         self.cancels_on_disconnect = [
             bool(each.get("cancel_on_disconnect")) for each in accounts]
         self.publisher = Publisher(partition, self.symbols, self.accounts)
-        self.book = Book(len(symbols), len(accounts), self.publisher)
+        self.book = Book(self.symbols, len(accounts), self.publisher)
         self.desk = entry.Desk(self.symbols, self.accounts, self.book, self.publisher,
                                self.publisher.counters)
         self.feed_name = session_name(day, "F", partition, 0, instance)
@@ -58,7 +71,7 @@ class Venue:
             self, [session_name(day, "O", partition, idx + 1, instance)
                    for idx in range(len(accounts))],
             gap_request_interval_ns, gap_hold_ns, hold_pool)
-        self.allowed_sources, self.is_over = allowed_sources, False
+        self.allowed_sources = allowed_sources
         self.streams, self.feed = self.publisher.streams, self.publisher.feed
         self.trades, self.rejects = self.publisher.trades, self.publisher.rejects
         self.dispositions = self.sessions.dispositions
@@ -75,50 +88,108 @@ class Venue:
 
     # -- the day -------------------------------------------------------------------------------
 
+    def clock(self, now_ns):
+        """Time has passed."""
+        self.publisher.time = now_ns
+        self.book.expire(now_ns)
+
     def start(self, now_ns=0, opens_later=False):
         """Start of day: directory, states, system events; then orders are taken, or at
         `open_market`."""
-        self.publisher.time = now_ns
+        self.clock(now_ns)
         self.publisher.feed_event(b"O")
         self.publisher.directory()
         self.publisher.feed_event(b"S")
+        self.desk.phase = PRE_OPEN
         if not opens_later:
             self.open_market(now_ns)
         self.publisher.stream_event(b"S")
 
     def open_market(self, now_ns=0):
-        """Orders are taken from here on; nothing when they are already or the day is over."""
-        if not self.desk.is_open and not self.is_over:
-            self.publisher.time = now_ns
-            self.publisher.feed_event(b"Q")
-            self.desk.is_open = True
+        """Opening crosses, then continuous trading; nothing but before the opening."""
+        self.clock(now_ns)
+        if self.desk.phase != PRE_OPEN:
+            return
+        for idx, symbol in enumerate(self.symbols):
+            cross = Cross(self.book, idx, OPENING)
+            if symbol.state == b"T":
+                cross.run()
+            else:
+                cross.cancel_rest()
+        self.publisher.feed_event(b"Q")
+        self.desk.phase = OPEN
 
     def end(self, now_ns=0):
-        """End of day: every live order leaves, nothing more is accepted."""
-        self.publisher.time = now_ns
-        if self.desk.is_open:
+        """End of day: closing crosses, then every live order leaves, nothing more is accepted."""
+        self.clock(now_ns)
+        if self.desk.phase == OPEN:
             self.publisher.feed_event(b"M")
+            for idx, symbol in enumerate(self.symbols):
+                if symbol.state == b"T":
+                    Cross(self.book, idx, CLOSING).run()
         for account in self.accounts:
             self.book.cancel_account(account.idx, b"E")
         self.publisher.feed_event(b"E")
         self.publisher.feed_event(b"C")
         self.publisher.stream_event(b"E")
-        self.desk.is_open, self.is_over = False, True
+        self.desk.phase = OVER
+
+    # -- the operator --------------------------------------------------------------------------
+
+    def is_running(self):
+        return self.desk.phase in (PRE_OPEN, OPEN)
+
+    def halt(self, symbol_idx, state, reason=b"    ", now_ns=0):
+        """New trading state of a symbol: H halted, P paused, Q quotation only, T trading."""
+        self.clock(now_ns)
+        state = text(state, 1)
+        if (not self.is_running() or not 0 <= symbol_idx < len(self.symbols)
+                or state not in (b"H", b"P", b"Q", b"T")):
+            return
+        symbol = self.symbols[symbol_idx]
+        if symbol.state == state:
+            return
+        if symbol.state == b"Q" and state == b"T" and self.desk.phase == OPEN:
+            Cross(self.book, symbol_idx, HALT).run()
+        symbol.state = state
+        self.publisher.trading_action(symbol, text(reason, 4))
+
+    def imbalance(self, letter, now_ns=0):
+        """An imbalance message of every symbol whose cross of this letter is to come."""
+        self.clock(now_ns)
+        letter = text(letter, 1)
+        for idx, symbol in enumerate(self.symbols):
+            if ((letter == OPENING and self.desk.phase == PRE_OPEN and symbol.state == b"T")
+                    or (letter == CLOSING and self.desk.phase == OPEN and symbol.state == b"T")
+                    or (letter == HALT and self.is_running() and symbol.state == b"Q")):
+                self.publisher.imbalance(symbol, letter,
+                                         Cross(self.book, idx, letter).imbalance())
+
+    def bust(self, match, reason, now_ns=0):
+        """Breaks a trade. match: its number without the partition; reason: E, C, S or X."""
+        self.clock(now_ns)
+        reason = text(reason, 1)
+        if not self.is_running() or reason not in (b"E", b"C", b"S", b"X"):
+            self.publisher.counters["busts_ignored"] += 1
+        else:
+            self.publisher.broken(match, reason, self.book.last_match)
 
     # -- participants --------------------------------------------------------------------------
 
     def message(self, account, data, now_ns=0):
         """One OUCH message of an account, past the session."""
-        self.publisher.time = now_ns
+        self.clock(now_ns)
         self.desk.message(account, data)
 
-    def login(self, account, token, ip, port, requested=0):
+    def login(self, account, token, ip, port, requested=0, now_ns=None):
         """Binds the ten-byte token to the account and its source."""
+        if now_ns is not None:
+            self.clock(now_ns)
         self.sessions.login(account, token, (ip, port), requested)
 
     def datagram(self, ip, port, payload, now_ns):
         """One UDP payload from a source; counted under exactly one disposition."""
-        self.publisher.time = now_ns
+        self.clock(now_ns)
         if self.allowed_sources is not None and ip not in self.allowed_sources:
             self.dispositions["rx_source_refused"] += 1
             return
@@ -126,13 +197,13 @@ class Venue:
 
     def tick(self, now_ns):
         """Lets timers run that are due at this time."""
-        self.publisher.time = now_ns
+        self.clock(now_ns)
         self.sessions.tick(now_ns)
 
     def disconnect(self, account, now_ns=None):
         """The account was silent too long."""
         if now_ns is not None:
-            self.publisher.time = now_ns
+            self.clock(now_ns)
         self.logged_out(account)
 
     # -- what sessions hand over ---------------------------------------------------------------

@@ -4,10 +4,8 @@
 numbers without the partition. `Floor` is a venue with methods instead of bytes.
 """
 
-import struct
-
-from tests.oracle.entry import MARKET_PRICE
 from tests.oracle.message import CANCEL, ENTER, MASS_CANCEL, MODIFY, REPLACE, SWITCH
+from tests.oracle.order import MARKET_PRICE
 from tests.oracle.venue import Venue
 
 LOW = (1 << 56) - 1
@@ -43,6 +41,10 @@ def ouch_words(m):
         return f"priority {ref} at {number(m, 13, 8)} ref {number(m, 22, 8) & LOW}"
     if kind == "M":
         return f"modified {ref} {letter[13]} {number(m, 14, 4)}"
+    if kind == "R":
+        return f"restated {ref} {number(m, 29, 4)} ref {number(m, 18, 8) & LOW}"
+    if kind == "B":
+        return f"broken {ref} match {number(m, 13, 8) & LOW} {chr(m[21])}"
     names = {"Q": "next", "X": "mass canceled", "G": "disabled", "K": "enabled"}
     return f"{names[kind]} {ref}"
 
@@ -62,32 +64,68 @@ def itch_words(m):
     if kind == "U":
         return (f"replace {ref} by {number(m, 19, 8) & LOW} {number(m, 27, 4)} at"
                 f" {number(m, 31, 4)}")
-    return {"S": "event " + chr(m[11]), "R": "directory", "H": "action"}[kind]
+    if kind == "C":
+        return (f"executed {ref} {number(m, 19, 4)} match {number(m, 23, 8) & LOW}"
+                f" at {number(m, 32, 4)} {chr(m[31])}")
+    if kind == "P":
+        return f"trade {number(m, 20, 4)} at {number(m, 32, 4)} match {number(m, 36, 8) & LOW}"
+    if kind == "Q":
+        return (f"cross {chr(m[39])} {number(m, 11, 8)} at {number(m, 27, 4)}"
+                f" match {number(m, 31, 8) & LOW}")
+    if kind == "B":
+        return f"broken match {ref}"
+    if kind == "I":
+        return (f"imbalance {chr(m[48])} paired {number(m, 11, 8)} {chr(m[27])}"
+                f" {number(m, 19, 8)} far {number(m, 36, 4)} near {number(m, 40, 4)}"
+                f" at {number(m, 44, 4)} {chr(m[49])}")
+    if kind == "H":
+        return f"action {chr(m[19])} {m[21:25].decode()}".rstrip()
+    return {"S": "event " + chr(m[11]), "R": "directory"}[kind]
+
+
+def options(min_qty, max_floor, life, post_only, smp):
+    """TagValues of an order's options, None for one that is not wanted."""
+    chosen = ((3, min_qty), (5, max_floor), (15, life))
+    made = b"".join(b"\5" + bytes([tag]) + value.to_bytes(4, "big")
+                    for tag, value in chosen if value is not None)
+    made += b"\2\x0cP" if post_only else b""
+    return made + (b"\2\x1d" + smp.encode() if smp else b"")
 
 
 class Floor:
-    """A venue of one symbol, ABC (tick 100), and two accounts: 0 (firm ALFA) and 1 (firm BETA)."""
+    """A venue of one symbol, ABC (tick 100), and two accounts: 0 (firm ALFA) and 1 (firm BETA).
 
-    def __init__(self, smp=("off", "off"), **options):
+    symbol: more keys of the symbol (reference_price, collar); symbols: more symbols after it.
+    `now` is the time of whatever is sent, in nanoseconds.
+    """
+
+    def __init__(self, smp=("off", "off"), symbol=None, symbols=(), opens_later=False, **options):
         accounts = [dict(name="A", firm="ALFA", smp=smp[0], cancel_on_disconnect=True),
                     dict(name="B", firm="BETA", smp=smp[1])]
-        self.venue = Venue(1, [dict(name="ABC", tick_size=100, lot_size=1)], accounts, **options)
-        self.venue.start()
+        first = dict(name="ABC", tick_size=100, lot_size=1) | (symbol or {})
+        self.venue, self.now = Venue(1, [first, *symbols], accounts, **options), 0
+        self.venue.start(opens_later=opens_later)
         self.told = [1, 1]
         self.feed_told = len(self.venue.feed)
 
     def send(self, account, data):
-        self.venue.message(account, data)
+        self.venue.message(account, data, self.now)
 
     def enter(self, account, ref, side, quantity, price=10_000, tif="0", display="Y", sweep="N",
-              cross="N", capacity="P", symbol=b"ABC     ", tags=b""):
-        price = MARKET_PRICE if price is None else price
+              cross="N", capacity="P", symbol=b"ABC     ", min_qty=None, max_floor=None, life=None,
+              post_only=False, smp=None, tags=b""):
+        """An Enter; price None is a market order, `life` (seconds) makes it good till time."""
+        price, tif = MARKET_PRICE if price is None else price, tif if life is None else "6"
+        tags = options(min_qty, max_floor, life, post_only, smp) + tags
         self.send(account, ENTER.pack(
             b"O", ref, side.encode(), quantity, symbol, price, tif.encode(), display.encode(),
             capacity.encode(), sweep.encode(), cross.encode(), b"CLORD-0001    ", len(tags))
             + tags)
 
-    def replace(self, account, old, ref, quantity, price=10_000, tif="0", display="Y", tags=b""):
+    def replace(self, account, old, ref, quantity, price=10_000, tif="0", display="Y",
+                min_qty=None, max_floor=None, life=None, post_only=False, smp=None, tags=b""):
+        price, tif = MARKET_PRICE if price is None else price, tif if life is None else "6"
+        tags = options(min_qty, max_floor, life, post_only, smp) + tags
         self.send(account, REPLACE.pack(b"U", old, ref, quantity, price, tif.encode(),
                                         display.encode(), b"N", b"CLORD-0002    ", len(tags))
                   + tags)
@@ -115,3 +153,7 @@ class Floor:
         words = [itch_words(each) for each in self.venue.feed[self.feed_told:]]
         self.feed_told = len(self.venue.feed)
         return words
+
+    def hear_nothing(self):
+        """Forgets what both accounts and the feed were told so far."""
+        self.heard(0), self.heard(1), self.shown()

@@ -1,39 +1,28 @@
 """`wirematch bench core`: the matcher's own kernel, the workload's own truth, loud when wrong."""
 
+import hashlib
 import json
-import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 
 from appliance.hot import book, engine
 from appliance.layout.record import CANCEL, ENTER
-from tests.shared_data import shared_file
-from tools import workload
-from tools.bench import core
+from tools import workload, workload_maker
+from tools.bench import core, core_run, core_scale
+from tools.bench.yardstick import run_yardstick
 
 PREFIX = {"w1": 200_000, "w2": 300_000, "w3": 150_000}
-WHOLE = {name: known[0] for name, known in core.STANDARD.items()}
 
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory):
-    """make(name, messages, seed): (file, trades, checksum) as the generator counts them."""
-    source = shared_file("workload/gen.c")
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("there is no C compiler to build the workload generator with")
+    """make(name, messages, seed): (file, trades, checksum) as the market that made it counts."""
     folder = tmp_path_factory.mktemp("workload")
-    subprocess.run([compiler, "-O2", "-w", "-o", folder / "gen", source, "-lm"], check=True)
 
-    def run(name, messages, *seed):
+    def run(name, messages, seed=None):
         path = folder / f"{name}.bin"
-        said = subprocess.run([folder / "gen", name, str(messages), path, *seed], check=True,
-                              capture_output=True, text=True).stdout
-        return (path, int(re.search(r"trades (\d+)", said)[1]),
-                re.search(r"checksum ([0-9a-f]{16})", said)[1])
+        return path, *workload_maker.write(name, path, messages, seed)
 
     return run
 
@@ -45,7 +34,7 @@ def bench(capsys, *arguments):
 
 
 def test_bench_and_matcher_run_the_same_kernel():
-    assert core.KERNEL is book.apply is engine.apply
+    assert core_run.KERNEL is book.apply is engine.apply
 
 
 @pytest.mark.parametrize("name", PREFIX)
@@ -58,30 +47,93 @@ def test_prefix_of_a_standard_file_gives_the_generators_trades(make, capsys, nam
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", WHOLE)
-def test_whole_standard_file_gives_its_published_trades(make, capsys, name):
-    path, _, _ = make(name, WHOLE[name])
-    code, (result,), _ = bench(capsys, "--workload", path, "--rounds", 1, "--json")
-    assert code == 0
-    assert (result["trades"], result["checksum"]) == core.STANDARD[name][2:]
-    path.unlink()
+@pytest.mark.parametrize("name", workload_maker.STANDARD)
+def test_whole_standard_file_is_made_and_gives_its_published_trades(capsys, tmp_path, name):
+    code, (result,), error = bench(capsys, name, "--folder", tmp_path, "--rounds", 1, "--json")
+    known = workload_maker.STANDARD[name]
+    assert code == 0 and f"making {tmp_path}/{name}.bin" in error
+    assert (result["messages"], result["trades"], result["checksum"]) == (
+        known.messages, known.trades, known.checksum)
 
 
 def test_ladder_so_narrow_that_prices_are_far_gives_the_same_trades(make):
     """The window ends at 4095 ticks, the prices lie around 10000: every level is a far level."""
     path, trades, checksum = make("w1", 20_000)
     records = workload.read(path)
-    narrow, events = core.make_book(records, lg_ladder=12, far_levels=8192)
-    found = core.run(narrow, workload.to_commands(records), core.BURST, events)
+    narrow, events = core_run.make_book(records, lg_ladder=12, far_levels=8192)
+    found = core_run.run(narrow, workload.to_commands(records), core_run.BURST, events)
     assert (int(found[0]), f"{int(found[1]):016x}") == (trades, checksum)
     assert int(narrow.engine[0]["far_scans"]) > 10_000
 
 
 def test_standard_file_with_other_trades_fails_loudly(make, capsys, monkeypatch):
-    path, trades, checksum = make("w1", 20_000, "99")
-    monkeypatch.setitem(core.STANDARD, "w1", (20_000, 1, trades + 1, checksum))
+    path, trades, checksum = make("w1", 20_000, 99)
+    monkeypatch.setitem(workload_maker.STANDARD, "w1", workload_maker.STANDARD["w1"]._replace(
+        messages=20_000, trades=trades + 1, checksum=checksum))
     code, results, error = bench(capsys, "--workload", path, "--rounds", 1, "--json")
     assert code == 1 and results == [] and "are not the standard file's" in error
+
+
+def test_missing_standard_file_is_made_once(capsys, monkeypatch, tmp_path):
+    records, trades, checksum = workload_maker.make("w3", 20_000)
+    monkeypatch.setitem(workload_maker.STANDARD, "w3", workload_maker.STANDARD["w3"]._replace(
+        messages=20_000, trades=trades, checksum=checksum,
+        sha256=hashlib.sha256(records).hexdigest()))
+    for said in ("making", ""):
+        code, (result,), error = bench(capsys, "w3", "--folder", tmp_path, "--rounds", 1, "--json")
+        assert code == 0 and result["trades"] == trades and error.startswith(said)
+    assert "making" not in error and [*tmp_path.iterdir()] == [tmp_path / "w3.bin"]
+
+
+def test_latency_is_told_by_kind_of_operation_and_over_all(make, capsys):
+    path, _, _ = make("w1", 50_000)
+    code, (result,), _ = bench(capsys, path, "--rounds", 1, "--json")
+    rows, ops = result["latency"]["ns"], workload.read(path)["op"]
+    assert code == 0 and set(rows) == {"all", *core_run.OPS.values()}
+    assert {name: row["count"] for name, row in rows.items()} == {"all": 50_000} | {
+        name: int((ops == op).sum()) for op, name in core_run.OPS.items()}
+    for row in [*rows.values(), *result["latency"]["with_call_ns"].values()]:
+        assert 0 <= row["p50"] <= row["p99"] <= row["p99.9"]
+    assert result["latency"]["with_call_ns"]["all"]["p50"] > 0 < result["latency"]["timer_ns"]
+
+
+def test_text_has_every_figure(make, capsys):
+    path, trades, checksum = make("w1", 5_000)
+    assert core.main([str(path), "--rounds", "1"]) == 0
+    said = capsys.readouterr().out
+    assert f"{trades:,} trades" in said and checksum in said and "of the bare ladder's" in said
+    assert all(f"\n  {kind} " in said for kind in core_run.OPS.values())
+
+
+@pytest.mark.parametrize("name", PREFIX)
+def test_yardstick_gives_the_markets_trades(make, name):
+    path, trades, checksum = make(name, PREFIX[name])
+    assert run_yardstick(workload.read(path))[1:] == (trades, checksum)
+
+
+def test_core_that_differs_from_the_yardstick_fails_loudly(make, capsys, monkeypatch):
+    path, trades, _ = make("w1", 5_000)
+    monkeypatch.setattr(core_run, "run_yardstick", lambda records: (1.0, trades, "0" * 16))
+    code, results, error = bench(capsys, path, "--rounds", 1, "--json")
+    assert code == 1 and results == [] and "are not the bare ladder's" in error
+
+
+def test_scale_runs_pinned_processes_and_prints_each_rate_and_the_sum(make, capsys):
+    path, _, _ = make("w1", 50_000)
+    count = min(2, len(core_scale.free_cores()))
+    code, (result,), _ = bench(capsys, path, "--rounds", 2, "--scale", count, "--json")
+    scale = result["scale"]
+    assert code == 0 and scale["cores"] == core_scale.free_cores()[:count]
+    assert len(scale["messages_per_second"]) == count and scale["alone"] > 0
+    assert scale["sum"] == sum(scale["messages_per_second"]) > 0 < scale["scaling"]
+
+
+def test_scale_with_wrong_trades_or_too_many_processes_fails(make, capsys):
+    path, trades, checksum = make("w1", 5_000)
+    with pytest.raises(core_scale.ScaleError, match="a process of --scale found"):
+        core_scale.measure_scale(path, 1, 1, None, (trades + 1, checksum))
+    code, _, error = bench(capsys, path, "--rounds", 1, "--scale", 10_000, "--json")
+    assert code == 1 and "--scale 10000: this process may use" in error
 
 
 def test_several_files_give_an_object_each(make, capsys):
@@ -126,5 +178,5 @@ def test_broken_record_is_named(tmp_path, field, value, words):
 @pytest.mark.parametrize("size", [0, 31, 33])
 def test_file_of_a_wrong_size_is_refused(tmp_path, size):
     (tmp_path / "odd.bin").write_bytes(bytes(size))
-    with pytest.raises(workload.WorkloadError, match="gen.c"):
+    with pytest.raises(workload.WorkloadError, match="make it again"):
         workload.read(tmp_path / "odd.bin")

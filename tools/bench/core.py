@@ -1,151 +1,154 @@
-"""`wirematch bench core`: the matching core's rate on files of the common workload.
+"""`wirematch bench core`: the matching core on the common workload, checked, against others.
 
-    python -m tools.bench.core --workload FILE [--workload FILE ...] [--rounds N] [--json]
+    wirematch bench core w1 w2 w3 [--rounds N] [--json]
+    wirematch bench core w1 --scale 2 | --against [--picture FILE.png]
 
-Runs the very kernel that the matcher runs (`KERNEL`), 64 commands a call, events into one reused
-buffer, and folds the trades of the events into the workload's checksum inside the timed loop.
-Making commands of the file and the first touch of the memory are outside it. One JSON object a
-file. The standard files w1, w2, w3 must give their known trades, else nothing but an error.
+Takes workload files; a standard one (w1, w2, w3) that is not there is made first. Prints messages
+a second of the very kernel that the matcher runs, as it is and as a ratio to a bare ladder run in
+turn with it, nanoseconds an operation, trades and their checksum. A figure is printed only when
+trades and checksum are those of the bare ladder and, of a standard file, the published ones.
 """
 
 import argparse
-import gc
 import json
+import os
+import platform
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
-
-from appliance.shm.cache import use_cache
+from appliance.shm.cache import cache_root, use_cache
 
 if not any(name.startswith("appliance.hot") for name in sys.modules):
     use_cache()                                             # before the first kernel is imported
 
-from numba import njit  # noqa: E402
-
-from appliance.hot import state  # noqa: E402
-from appliance.hot.book import EVENTS_A_COMMAND, apply  # noqa: E402
-from appliance.hot.kernel import inlined  # noqa: E402
-from appliance.layout.record import EVENT, TRADE  # noqa: E402
 from tools import workload  # noqa: E402
+from tools.bench import core_run, core_scale, rivals  # noqa: E402
+from tools.workload_maker import STANDARD, MakeError, write  # noqa: E402
 
-KERNEL = apply
-BURST = 64
-LG_LADDER = 15              # a window of 0..32767 holds every price of the format
-
-# Stem of a standard file's name: its messages and symbols, trades and checksum (workload/README).
-STANDARD = {
-    "w1": (8_000_000, 1, 952_455, "e8bcaee770631c27"),
-    "w2": (8_000_000, 100, 851_713, "a52fd7a109dc7ae6"),
-    "w3": (5_000_000, 1, 792_317, "36eef0867456d9c2"),
-}
-
-_SEED = np.uint64(0x9E3779B97F4A7C15)
-_FACTOR = np.uint64(0xFF51AFD7ED558CCD)
-_HALF = np.uint64(32)
+FAILURES = (core_run.WrongTrades, core_scale.ScaleError, rivals.RivalError, workload.WorkloadError,
+            MakeError, OSError)
 
 
-class WrongTrades(Exception):
-    """A file did not give its known trades, or two rounds differed."""
+def find(name, folder) -> Path:
+    """The path of a workload file given by path or by a standard name; made when missing.
 
-
-@inlined
-def _mix(checksum, value):
-    checksum = (checksum ^ np.uint64(value)) * _FACTOR
-    return checksum ^ (checksum >> _HALF)
-
-
-@njit(cache=True, _nrt=False)
-def run(book, commands, burst, events):
-    """Applies all commands, `burst` a call of the kernel; (trades, checksum)."""
-    trade_cnt, checksum = 0, _SEED
-    for start in range(0, commands.shape[0], burst):
-        stop = min(start + burst, commands.shape[0])
-        event_cnt = KERNEL(book, commands, start, stop, events, 0)
-        for i in range(event_cnt):
-            event = events[i]
-            if np.int64(event["kind"]) == TRADE:
-                trade_cnt += 1
-                checksum = _mix(checksum, event["resting"])
-                checksum = _mix(checksum, event["order"])
-                checksum = _mix(checksum, event["price_ticks"])
-                checksum = _mix(checksum, event["qty"])
-    return trade_cnt, checksum
-
-
-def make_book(records, lg_ladder=LG_LADDER, far_levels=64):
-    """An empty book, its memory touched, for the records' orders and symbols, and its events."""
-    handles = int(records["order_id"].max()) + 1
-    sizes = state.Sizes(symbols=int(records["symbol"].max()) + 1, accounts=1,
-                        pages=handles // 256 + 1, lg_ladder=lg_ladder, far_cap=far_levels // 2,
-                        far_levels=far_levels, chunks=1, feed_bytes=1 << 12,
-                        feed_messages=1 << 8, journal=1 << 8)
-    book = state.build(sizes).book
-    for array in (book.orders, book.totals, book.owners, book.levels, book.bits, book.bits2):
-        array.fill(0)
-    return book, np.zeros(handles + EVENTS_A_COMMAND * BURST, EVENT.dtype)
-
-
-def measure(path, rounds=3, burst=BURST):
-    """Messages, trades, checksum (16 hex digits) and the best of `rounds` rates of one file.
-
-    Raises WrongTrades, workload.WorkloadError, OSError.
+    Raises MakeError, OSError (a file that is missing and no standard one).
     """
-    records = workload.read(path)
-    commands = workload.to_commands(records)
-    book, events = make_book(records[:1])
-    run(book, commands[:1], burst, events)                  # compiled or loaded here
-    best_s, results = float("inf"), set()
-    for _ in range(rounds):
-        book, events = make_book(records)
-        gc.collect()
-        began = time.perf_counter()
-        trade_cnt, checksum = run(book, commands, burst, events)
-        best_s = min(best_s, time.perf_counter() - began)
-        results.add((int(trade_cnt), f"{int(checksum):016x}"))
-    judge(path, records, results, int(book.engine[0]["fault"]))
-    (trades, checksum), = results
-    return {"file": Path(path).name, "messages": len(records), "trades": trades,
-            "checksum": checksum, "messages_per_second": round(len(records) / best_s)}
+    path = Path(name)
+    if name in STANDARD and not path.exists():
+        path = Path(folder) / f"{name}.bin"
+    if not path.exists() and path.stem in STANDARD:
+        print(f"making {path} ({STANDARD[path.stem].messages} messages)", file=sys.stderr)
+        write(path.stem, path)
+    return path
 
 
-def judge(path, records, results, fault):
-    """Raises WrongTrades unless all rounds agree and a standard file gave what it must give."""
-    if fault:
-        raise WrongTrades(f"{path}: the book refused a command (engine.fault = {fault:#x}); "
-                          "make the file again with gen.c")
-    if len(results) != 1:
-        raise WrongTrades(f"{path}: the rounds differ in trades and checksum: {sorted(results)}")
-    messages, symbols, *known = STANDARD.get(Path(path).stem, (0, 0))
-    if (messages, symbols) == (len(records), int(records["symbol"].max()) + 1):
-        if results != {tuple(known)}:
-            raise WrongTrades(f"{path}: trades and checksum {sorted(results)[0]} are not the "
-                              f"standard file's {tuple(known)}; either the core is wrong or the "
-                              "file was made with another seed: make it again with gen.c")
+def cpu_name() -> str:
+    """The CPU's name, as far as the system tells."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def measure(path, options) -> dict:
+    """Everything that the options ask for of one file. Raises what FAILURES lists."""
+    allowed = os.sched_getaffinity(0)
+    core = max(allowed)
+    load = core_run.load(path, options.messages)
+    os.sched_setaffinity(0, {core})
+    try:
+        result = core_run.measure(load, options.rounds)
+        expected = result["trades"], result["checksum"]
+        result["latency"] = core_run.measure_latency(load, expected)
+        result |= {"cpu": cpu_name(), "core": core}
+    finally:
+        os.sched_setaffinity(0, allowed)
+    if options.scale:
+        result["scale"] = core_scale.measure_scale(path, options.scale, options.rounds,
+                                                   options.messages, expected)
+    return result
+
+
+def text(result) -> str:
+    """The result of one file, for people."""
+    latency = result["latency"]
+    lines = [f"{result['file']}: {result['messages']:,} messages, {result['trades']:,} trades, "
+             f"checksum {result['checksum']}, as it must be",
+             f"  rate         {result['messages_per_second'] / 1e6:.1f} M messages/s, "
+             f"{result['ratio_to_yardstick']:.2f} of the bare ladder's "
+             f"{result['yardstick_messages_per_second'] / 1e6:.1f} in the same run",
+             f"  {'ns':<12} {'p50':>8} {'p99':>8} {'p99.9':>8}   {'operations':>10}"]
+    for kind, row in latency["ns"].items():
+        lines.append(f"  {kind:<12} {row['p50']:>8} {row['p99']:>8} {row['p99.9']:>8}   "
+                     f"{row['count']:>10,}")
+    row = latency["with_call_ns"]["all"]
+    lines += [f"  {'with its call':<12}{row['p50']:>8} {row['p99']:>8} {row['p99.9']:>8}",
+              f"  taken off: the timer's {latency['timer_ns']} ns and an empty call's "
+              f"{latency['empty_call_ns']} ns; the counter steps by {latency['step_ns']} ns",
+              f"  one thread on core {result['core']}, no port; {result['cpu']}"]
+    if "scale" in result:
+        scale = result["scale"]
+        each = " + ".join(f"{rate / 1e6:.1f}" for rate in scale["messages_per_second"])
+        lines.append(f"  {scale['processes']} processes on cores "
+                     f"{','.join(map(str, scale['cores']))}: {each} = {scale['sum'] / 1e6:.1f} M "
+                     f"messages/s, {scale['scaling']:.2f} of {scale['processes']} times the "
+                     f"{scale['alone'] / 1e6:.1f} of one alone")
+    return "\n".join(lines)
+
+
+def parse(arguments):
+    """The options of the command line; ends the process with exit code 2 when they are wrong."""
+    parser = argparse.ArgumentParser(prog="wirematch bench core",
+                                     description=__doc__.split("\n")[0])
+    parser.add_argument("files", nargs="*", metavar="FILE",
+                        help="workload file, or w1, w2, w3: made when missing (default w1 w2 w3)")
+    parser.add_argument("--workload", metavar="FILE", action="append", nargs="+", default=[],
+                        help="the same as FILE")
+    parser.add_argument("--folder", default=cache_root() / "workload",
+                        help="where w1, w2, w3 lie and are made (default %(default)s)")
+    parser.add_argument("--messages", type=int, help="only the first so many of each file")
+    parser.add_argument("--rounds", type=int, default=3, help="best of how many (default 3)")
+    parser.add_argument("--scale", type=int, metavar="N", help="N pinned processes at once, too")
+    parser.add_argument("--against", action="store_true",
+                        help="engines from the package index too, on a prefix of w1")
+    parser.add_argument("--against-messages", type=int, default=20_000, metavar="N",
+                        help="how long that prefix is (default 20000)")
+    parser.add_argument("--picture", metavar="FILE.png", help="draw the table of --against")
+    parser.add_argument("--json", action="store_true", help="print only JSON, one object a file")
+    options = parser.parse_args(arguments)
+    for name, value in (("--rounds", options.rounds), ("--messages", options.messages),
+                        ("--scale", options.scale),
+                        ("--against-messages", options.against_messages)):
+        if value is not None and value < 1:
+            parser.error(f"{name} {value}: at least one is needed")
+    if options.picture and not options.against:
+        parser.error("--picture draws the comparison: give --against too")
+    options.files += [file for group in options.workload for file in group]
+    options.files = options.files or ["w1", "w2", "w3"]
+    return options
 
 
 def main(arguments=None) -> int:
     """The command line; exit code 0 or 1."""
-    parser = argparse.ArgumentParser(prog="wirematch bench core",
-                                     description=__doc__.split("\n")[0])
-    parser.add_argument("--workload", metavar="FILE", action="append", nargs="+", required=True,
-                        help="workload file made by gen.c; may be given several times")
-    parser.add_argument("--rounds", type=int, default=3, help="best of how many (default 3)")
-    parser.add_argument("--json", action="store_true", help="print only JSON, one object a file")
-    options = parser.parse_args(arguments)
-    if options.rounds < 1:
-        parser.error(f"--rounds {options.rounds}: at least one is needed")
-    for path in (path for group in options.workload for path in group):
-        try:
-            result = measure(path, options.rounds)
-        except (WrongTrades, workload.WorkloadError, OSError) as error:
-            print(f"wirematch bench core: {error}", file=sys.stderr)
-            return 1
-        if not options.json:
-            print(f"{result['file']}: {result['messages_per_second'] / 1e6:.1f} M messages/s on "
-                  f"one core, {result['trades']} trades, no port, one thread", file=sys.stderr)
-        print(json.dumps(result), flush=True)
+    options = parse(arguments)
+    try:
+        if options.picture:
+            rivals.need_pictures()
+        for name in options.files:
+            result = measure(find(name, options.folder), options)
+            print(json.dumps(result) if options.json else text(result), flush=True)
+        if options.against:
+            table = rivals.compare(find("w1", options.folder), options.against_messages)
+            print(json.dumps(table) if options.json else rivals.text(table), flush=True)
+            if options.picture:
+                rivals.draw(table, options.picture)
+    except FAILURES as error:
+        print(f"wirematch bench core: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -1,0 +1,109 @@
+"""Booking what is left of an order: on the shown side, hidden beside it, or to wait for a cross.
+
+Sides are grouped (layout/record.py, GROUPS): the shown one has a ladder, the others far levels
+only. A reserve order shows its floor at a time; what it holds back lies in `extras`.
+"""
+
+import numpy as np
+
+from ..layout.record import (
+    AUCTION, CLOSING_GROUP, EXTRA_BIT, FAR_BIT, HIDDEN, HIDDEN_GROUP, ON_CLOSE, OPENING_GROUP,
+    RESERVE, UNSHOWN,
+)
+from .events import put_event
+from .far import far_slot_at
+from .kernel import inlined, kernel
+from .levels import PLACE, append, append_aside, ladder_place, owner_of, shown_owners
+
+ASIDE = HIDDEN | AUCTION                 # command.flags of an order that is never shown
+_SPECIAL = ASIDE | RESERVE
+_FAR_BIT, _EXTRA_BIT = np.int64(FAR_BIT), np.int64(EXTRA_BIT)
+
+
+@inlined
+def count_live(book, change):
+    """`change` more live orders."""
+    book.engine[0]["live_orders"] = np.uint64(np.int64(book.engine[0]["live_orders"]) + change)
+
+
+@kernel
+def resting_owner(book, owner, flags):
+    """The side on which an order of shown side `owner` and these command.flags rests."""
+    group = np.int64(0)
+    if flags & AUCTION != 0:
+        group = np.int64(CLOSING_GROUP if flags & ON_CLOSE != 0 else OPENING_GROUP)
+    elif flags & HIDDEN != 0:
+        group = np.int64(HIDDEN_GROUP)
+    return group * shown_owners(book) + owner
+
+
+@kernel
+def far_refuses(book, owner, price_ticks, leaving):
+    """An order that may rest at a far price finds no level: none there, none free.
+
+    `leaving` is the booked order that it replaces (0 none): a far level of its own comes free.
+    """
+    if far_slot_at(book, owner, price_ticks) != 0:
+        return False
+    used = np.int64(book.sides[owner]["far_cnt"])
+    free = np.int64(book.engine[0]["free_far"])
+    record = book.orders[leaving]
+    if leaving != 0 and np.int64(record["level"]) & _FAR_BIT != 0 \
+            and np.int64(record["prev"]) == 0 and np.int64(record["next"]) == 0:
+        free += 1
+        if np.int64(book.far_levels[np.int64(record["level"]) & PLACE]["owner"]) == owner:
+            used -= 1
+    return used >= np.int64(book.engine[0]["far_cap"]) or free <= 0
+
+
+@kernel
+def _rest_specially(book, order, owner, price_ticks, qty, flags, least, events, event_cnt, kind,
+                    target):
+    extra, shown = np.int64(0), qty
+    if flags & RESERVE != 0:
+        shown = min(qty, least)
+        row = book.extras[order]
+        row["reserve"], row["floor"] = np.uint32(qty - shown), np.uint32(least)
+        row["least"] = np.uint32(0)
+        extra = _EXTRA_BIT
+    elif flags & HIDDEN != 0 and least > 0:
+        row = book.extras[order]
+        row["reserve"], row["floor"], row["least"] = np.uint32(0), np.uint32(0), np.uint32(least)
+        extra = _EXTRA_BIT
+    unshown = np.int64(0)
+    if flags & ASIDE != 0:
+        unshown = np.int64(UNSHOWN)
+        append_aside(book, resting_owner(book, owner, flags), price_ticks, order, shown, extra)
+    else:
+        append(book, owner, price_ticks, ladder_place(book, owner, price_ticks), order, shown,
+               extra)
+    return put_event(events, event_cnt, kind, owner & 1, 0, unshown, order, target, shown,
+                     price_ticks, 0, 0)
+
+
+@inlined
+def rest(book, command, order, owner, price_ticks, qty, events, event_cnt, kind, target):
+    """Books qty > 0 shares of an order; `kind` is BOOKED, or MOVED in the place of `target`."""
+    count_live(book, 1)
+    flags = np.int64(command["flags"])
+    if flags & _SPECIAL != 0:
+        return _rest_specially(book, order, owner, price_ticks, qty, flags,
+                               np.int64(command["min_qty"]), events, event_cnt, kind, target)
+    append(book, owner, price_ticks, ladder_place(book, owner, price_ticks), order, qty,
+           np.int64(0))
+    return put_event(events, event_cnt, kind, owner & 1, 0, 0, order, target, qty, price_ticks, 0,
+                     0)
+
+
+@inlined
+def reserve_of(book, order):
+    """Shares that a booked order holds back."""
+    if np.int64(book.orders[order]["level"]) & _EXTRA_BIT != 0:
+        return np.int64(book.extras[order]["reserve"])
+    return np.int64(0)
+
+
+@inlined
+def is_shown(book, order):
+    """Is a booked order on the feed?"""
+    return owner_of(book, order) < shown_owners(book)
