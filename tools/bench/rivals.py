@@ -125,7 +125,7 @@ def _verdict(engine, answer, truth):
 def _play(name, python, folder, path, message_cnt, truth):
     place = _installed(python, folder, name)
     count = rival_engines.most(name, message_cnt)
-    said = _run([python, rival_engines.__file__, name, path, str(count)], PLAY_S,
+    said = _run([python, "-P", rival_engines.__file__, name, path, str(count)], PLAY_S,
                 env={**os.environ, "PYTHONPATH": str(place), "PYTHONNOUSERSITE": "1"},
                 cwd=folder)
     answer = json.loads(said.splitlines()[-1])
