@@ -33,9 +33,10 @@ def draw(table, path):
             axes.spines[["top", "right", "left"]].set_visible(False)
             axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
             axes.set_axisbelow(True)
-        figure.text(0.99, 0.01, f"{table['messages']:,} messages of {table['file'].split('.')[0]}, "
-                    "by CPU time; packages driven from Python, wirematch by its compiled loop; "
-                    "all trades equal (* without reductions)", ha="right", fontsize=7, color=MUTED)
+        file = table["file"].split(".")[0]
+        figure.text(0.99, 0.01, f"{table['messages']:,} messages of {file}, packages driven from "
+                    "Python, wirematch by its compiled loop; trades equal (* without reductions; "
+                    "order-matching: a shorter prefix)", ha="right", fontsize=7, color=MUTED)
         figure.tight_layout(rect=(0, 0.03, 1, 1))
         figure.savefig(path)
 
