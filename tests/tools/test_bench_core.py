@@ -126,6 +126,7 @@ def test_scale_runs_pinned_processes_and_prints_each_rate_and_the_sum(make, caps
     assert code == 0 and scale["cores"] == core_scale.free_cores()[:count]
     assert len(scale["messages_per_second"]) == count and scale["alone"] > 0
     assert scale["sum"] == sum(scale["messages_per_second"]) > 0 < scale["scaling"]
+    assert scale["scaling_by_cpu_time"] > 0
 
 
 def test_scale_with_wrong_trades_or_too_many_processes_fails(make, capsys):

@@ -1,4 +1,4 @@
-"""Benches and the tracer: each prints rung, wait policy and core map with every figure.
+"""Benches and the tracer: with a figure each prints what it depends on, such as rung and core map.
 
 `wirematch bench NAME ARGUMENTS` hands the arguments to `tools.bench.NAME`, which is also a program
 of its own: `python -m tools.bench.NAME`.
@@ -10,6 +10,7 @@ import sys
 import click
 
 NAMES = {"core": "The matching core's rate on workload files, results checked.",
+         "gate": "Instructions a message of the compiled book, against the figures kept.",
          "partitions": "Several matchers under a flood of orders, beside bare receivers.",
          "tracer": "What the kernel's path costs here: AF_XDP in, 0, 1 or 3 frames out."}
 _PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}

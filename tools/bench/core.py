@@ -4,8 +4,9 @@
     wirematch bench core w1 --scale 2 | --against [--picture FILE.png]
 
 Takes workload files; a standard one (w1, w2, w3) that is not there is made first. Prints messages
-a second of the very kernel that the matcher runs, as it is and as a ratio to a bare ladder run in
-turn with it, nanoseconds an operation, trades and their checksum. A figure is printed only when
+a second of the very kernel that the matcher runs, by the wall's clock and by CPU time (equal on a
+machine that does nothing else), the ratio to a bare ladder run in turn with it, nanoseconds an
+operation, trades and their checksum. A figure is printed only when
 trades and checksum are those of the bare ladder and, of a standard file, the published ones.
 """
 
@@ -78,9 +79,10 @@ def text(result) -> str:
     latency = result["latency"]
     lines = [f"{result['file']}: {result['messages']:,} messages, {result['trades']:,} trades, "
              f"checksum {result['checksum']}, as it must be",
-             f"  rate         {result['messages_per_second'] / 1e6:.1f} M messages/s, "
+             f"  rate         {result['messages_per_second'] / 1e6:.1f} M messages/s; by CPU time "
+             f"{result['messages_per_cpu_second'] / 1e6:.1f}, which is "
              f"{result['ratio_to_yardstick']:.2f} of the bare ladder's "
-             f"{result['yardstick_messages_per_second'] / 1e6:.1f} in the same run",
+             f"{result['yardstick_messages_per_cpu_second'] / 1e6:.1f} in the same run",
              f"  {'ns':<12} {'p50':>8} {'p99':>8} {'p99.9':>8}   {'operations':>10}"]
     for kind, row in latency["ns"].items():
         lines.append(f"  {kind:<12} {row['p50']:>8} {row['p99']:>8} {row['p99.9']:>8}   "
@@ -96,7 +98,8 @@ def text(result) -> str:
         lines.append(f"  {scale['processes']} processes on cores "
                      f"{','.join(map(str, scale['cores']))}: {each} = {scale['sum'] / 1e6:.1f} M "
                      f"messages/s, {scale['scaling']:.2f} of {scale['processes']} times the "
-                     f"{scale['alone'] / 1e6:.1f} of one alone")
+                     f"{scale['alone'] / 1e6:.1f} of one alone; by CPU time "
+                     f"{scale['scaling_by_cpu_time']:.2f}")
     return "\n".join(lines)
 
 

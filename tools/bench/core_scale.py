@@ -23,22 +23,34 @@ def free_cores():
 def measure_scale(path, count, rounds, message_cnt, expected) -> dict:
     """The rates of `count` processes at once, of the round with the highest sum, and of one alone.
 
-    {"processes", "cores", "messages_per_second": [...], "sum", "alone", "scaling"}; scaling 1.0
-    means that each is as fast as one alone. `expected`: (trades, checksum) of every run. Raises
-    ScaleError.
+    {"processes", "cores", "messages_per_second": [...], "sum", "alone", "scaling",
+    "scaling_by_cpu_time"}; 1.0 means that each is as fast as one alone. `expected`: (trades,
+    checksum) of every run. Raises ScaleError.
     """
     cores = free_cores()
     if not 1 <= count <= len(cores):
         raise ScaleError(f"--scale {count}: this process may use {len(cores)} cores; choose 1 to "
                          f"{len(cores)}")
-    alone = max(max(rates) for rates in _rounds(path, cores[:1], rounds, message_cnt, expected))
-    best = max(_rounds(path, cores[:count], rounds, message_cnt, expected), key=sum)
-    return {"processes": count, "cores": cores[:count], "messages_per_second": best,
-            "sum": sum(best), "alone": alone, "scaling": round(sum(best) / (count * alone), 3)}
+    alone = _rounds(path, cores[:1], rounds, message_cnt, expected)
+    together = _rounds(path, cores[:count], rounds, message_cnt, expected)
+    one, best = max(alone, key=_sum), max(together, key=_sum)
+    by_cpu_time = (max(_sum(answers, _CPU) for answers in together)
+                   / (count * max(_sum(answers, _CPU) for answers in alone)))
+    return {"processes": count, "cores": cores[:count],
+            "messages_per_second": [answer[_WALL] for answer in best], "sum": _sum(best),
+            "alone": _sum(one), "scaling": round(_sum(best) / (count * _sum(one)), 3),
+            "scaling_by_cpu_time": round(by_cpu_time, 3)}
+
+
+_WALL, _CPU = "messages_per_second", "messages_per_cpu_second"
+
+
+def _sum(answers, what=_WALL):
+    return sum(answer[what] for answer in answers)
 
 
 def _rounds(path, cores, rounds, message_cnt, expected):
-    """For each round the rates of the processes on these cores."""
+    """For each round the answers of the processes on these cores."""
     command = [sys.executable, "-m", "tools.bench.core_scale", str(path), str(message_cnt or 0)]
     workers = [subprocess.Popen([*command, str(core)], stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, text=True) for core in cores]
@@ -57,7 +69,7 @@ def _rounds(path, cores, rounds, message_cnt, expected):
                 if answer["found"] != list(expected):
                     raise ScaleError(f"a process of --scale found {answer['found']}, one alone "
                                      f"{list(expected)}")
-            found.append([answer["messages_per_second"] for answer in answers])
+            found.append(answers)
         return found
     finally:
         for worker in workers:
@@ -80,11 +92,12 @@ def main() -> int:
         print("ready", flush=True)
         if not sys.stdin.readline():
             return 0
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.thread_time()
         trades, checksum = core_run.run(*arguments)
-        seconds = time.perf_counter() - began
+        cpu_s, seconds = time.thread_time() - cpu_began, time.perf_counter() - began
         print(json.dumps({"found": [int(trades), f"{int(checksum):016x}"],
-                          "messages_per_second": round(len(load.records) / seconds)}), flush=True)
+                          _WALL: round(len(load.records) / seconds),
+                          _CPU: round(len(load.records) / cpu_s)}), flush=True)
 
 
 def _book(core_run, records, commands):
