@@ -12,8 +12,9 @@ from ..layout.record import (
 )
 from .events import put_event
 from .far import far_slot_at
-from .kernel import inlined, kernel
-from .levels import PLACE, append, append_aside, ladder_place, owner_of, shown_owners
+from .kernel import inlined, kernel, unlikely
+from .levels import PLACE, append, append_aside, is_far, ladder_place, owner_of, shown_owners
+from .window import follow
 
 ASIDE = HIDDEN | AUCTION                 # command.flags of an order that is never shown
 _SPECIAL = ASIDE | RESERVE
@@ -56,6 +57,15 @@ def far_refuses(book, owner, price_ticks, leaving):
     return used >= np.int64(book.engine[0]["far_cap"]) or free <= 0
 
 
+@inlined
+def _append(book, owner, price_ticks, order, shown, extra):
+    """Books a shown order, inside the window or outside."""
+    place = ladder_place(book, owner, price_ticks)
+    append(book, owner, price_ticks, place, order, shown, extra)
+    if unlikely(is_far(book, place)):
+        follow(book, owner, price_ticks)
+
+
 @kernel
 def _rest_specially(book, order, owner, price_ticks, qty, flags, least, events, event_cnt, kind,
                     target):
@@ -75,8 +85,7 @@ def _rest_specially(book, order, owner, price_ticks, qty, flags, least, events, 
         unshown = np.int64(UNSHOWN)
         append_aside(book, resting_owner(book, owner, flags), price_ticks, order, shown, extra)
     else:
-        append(book, owner, price_ticks, ladder_place(book, owner, price_ticks), order, shown,
-               extra)
+        _append(book, owner, price_ticks, order, shown, extra)
     return put_event(events, event_cnt, kind, owner & 1, 0, unshown, order, target, shown,
                      price_ticks, 0, 0)
 
@@ -89,8 +98,7 @@ def rest(book, command, order, owner, price_ticks, qty, events, event_cnt, kind,
     if flags & _SPECIAL != 0:
         return _rest_specially(book, order, owner, price_ticks, qty, flags,
                                np.int64(command["min_qty"]), events, event_cnt, kind, target)
-    append(book, owner, price_ticks, ladder_place(book, owner, price_ticks), order, qty,
-           np.int64(0))
+    _append(book, owner, price_ticks, order, qty, np.int64(0))
     return put_event(events, event_cnt, kind, owner & 1, 0, 0, order, target, qty, price_ticks, 0,
                      0)
 

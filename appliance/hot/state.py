@@ -121,6 +121,9 @@ class Core(NamedTuple):
 
 BURST_COMMANDS = 4096
 TRADE_LOG_CNT = 1 << 16
+# Touches outside the window before it follows. Too low: a price that only flickers drags the window
+# away from where the orders are. Too high: a market that has moved pays far levels for longer.
+FOLLOW_AFTER = 256
 
 
 def private(_name, dtype, count):
@@ -183,6 +186,7 @@ def _fill_pools(core, sizes, partition):
     engine["next_order_ref"] = engine["next_match"] = 1
     engine["partition"], engine["symbol_cnt"] = partition, sizes.symbols
     engine["account_cnt"], engine["lg_ladder"] = sizes.accounts, sizes.lg_ladder
+    engine["follow_after"] = FOLLOW_AFTER
     engine["far_cap"], engine["event_cap"] = sizes.far_cap, len(core.burst.events)
     book.symbols["buy_bound_ticks"] = 2147483647
     book.sides["best_ticks"][0::2], book.sides["best_ticks"][1::2] = -1, 2147483647

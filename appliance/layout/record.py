@@ -167,7 +167,8 @@ SYMBOL = native(
     ("buy_bound_ticks", "i32", "worst price at which a buy may trade; 2147483647 any"),
     ("sell_bound_ticks", "i32", "the same of a sell; 0 any"),
     ("reason", "u8", 4, "of the state, as in the feed's trading action"),
-    ("rest", "u8", 20, "zero"),
+    ("drift", "u32", "orders booked at the touch outside the window since it last moved"),
+    ("rest", "u8", 16, "zero"),
 )
 
 SIDE = native(

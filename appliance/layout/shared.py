@@ -218,7 +218,9 @@ ENGINE = native(
     ("resume_owner", "u64", "its side: symbol * 2 + side"),
     ("spare_events", "u64", "events that refreshes and decrements may still use in this call"),
     ("timer_cnt", "u64", "orders in the heap of expiry times"),
-    ("rest", "u8", 88, "zero"),
+    ("follow_after", "u64", "touches outside the window before it follows, 0 never"),
+    ("windows_moved", "u64", "times a ladder's window followed its market"),
+    ("rest", "u8", 72, "zero"),
 )
 
 # Every datagram the matcher takes ends in exactly one of the dispositions.

@@ -16,7 +16,7 @@ typedef __INT32_TYPE__ wm_i32;
 typedef __UINT64_TYPE__ wm_u64;
 typedef __INT64_TYPE__ wm_i64;
 
-#define WM_LAYOUT_DIGEST 0x23C084839A967AB1ULL
+#define WM_LAYOUT_DIGEST 0x0D27FFF0086FC895ULL
 
 #define WM_ENTER 1
 #define WM_CANCEL 2
@@ -427,7 +427,9 @@ struct wm_symbol {
     wm_i32 buy_bound_ticks;              /* worst price at which a buy may trade; 2147483647 any */
     wm_i32 sell_bound_ticks;             /* the same of a sell; 0 any */
     wm_u8 reason[4];                     /* of the state, as in the feed's trading action */
-    wm_u8 rest[20];                      /* zero */
+    /* orders booked at the touch outside the window since it last moved */
+    wm_u32 drift;
+    wm_u8 rest[16];                      /* zero */
 };
 _Static_assert(sizeof(struct wm_symbol) == 64, "size");
 _Static_assert(__builtin_offsetof(struct wm_symbol, name) == 0, "at");
@@ -442,7 +444,8 @@ _Static_assert(__builtin_offsetof(struct wm_symbol, collar_ticks) == 28, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, buy_bound_ticks) == 32, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, sell_bound_ticks) == 36, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, reason) == 40, "at");
-_Static_assert(__builtin_offsetof(struct wm_symbol, rest) == 44, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, drift) == 44, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, rest) == 48, "at");
 
 /* One side of a symbol in a group: [group * 2 * symbols + symbol * 2 + side]. */
 struct wm_side {
@@ -852,7 +855,9 @@ struct wm_engine {
     /* events that refreshes and decrements may still use in this call */
     wm_u64 spare_events;
     wm_u64 timer_cnt;                    /* orders in the heap of expiry times */
-    wm_u8 rest[88];                      /* zero */
+    wm_u64 follow_after;                 /* touches outside the window before it follows, 0 never */
+    wm_u64 windows_moved;                /* times a ladder's window followed its market */
+    wm_u8 rest[72];                      /* zero */
 };
 _Static_assert(sizeof(struct wm_engine) == 256, "size");
 _Static_assert(__builtin_offsetof(struct wm_engine, next_order_ref) == 0, "at");
@@ -876,6 +881,8 @@ _Static_assert(__builtin_offsetof(struct wm_engine, resume_at) == 136, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, resume_owner) == 144, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, spare_events) == 152, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, timer_cnt) == 160, "at");
-_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 168, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, follow_after) == 168, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, windows_moved) == 176, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 184, "at");
 
 #endif
