@@ -10,14 +10,14 @@ from appliance.hot.codec_order import against_cross
 from appliance.hot.kernel import later
 from appliance.hot.pages import find_order, has_room, take
 from appliance.hot.raw import raw_load32, raw_load64, raw_store32, raw_store64
-from appliance.hot.streams import reserve
+from appliance.hot.streams import PART_RESERVE, reserve
 from appliance.hot.types import CORE, I64, INLINE, INNER, VOID
 from appliance.layout import codes
 from appliance.layout.record import (
     AUCTION, CANCEL, DETAIL, EXTRA_BIT, HIDDEN, MARKET, ON_CLOSE, ORDER_COLD, RESERVE, TAG_AIQ,
     TAG_CUSTOMER, TAG_FIRM, TAG_GROUP, TAG_LOCATED, TAG_MAX_FLOOR, TAG_MIN_QTY, TAG_POST_ONLY,
 )
-from appliance.layout.shared import COUNTER_INDEX
+from appliance.layout.shared import CHUNK_SZ, COUNTER_INDEX
 
 APPLY, IGNORED = 0, -1
 PHASE_BEFORE, PHASE_OPEN, PHASE_CLOSED, PHASE_PRE_OPEN = 0, 1, 2, 3
@@ -48,11 +48,21 @@ def numbered(core, idx):
 
 
 @later(I64(CORE, I64, I64), **INLINE)
-def _pools(core, account, number):
+def _has_chunks(core, open_qty, floor):
+    """1 while the streams have room for every live order and one of these shares to its end."""
+    engine, parts = core.book.engine, np.int64(0)
+    if floor > 0:
+        parts = open_qty // floor + 1
+    chunks = (reserve(engine) + (core.streams.heads.size >> _MARGIN_SHIFT) + 1
+              + parts * PART_RESERVE // CHUNK_SZ)
+    return np.int64(np.int64(engine[0]["free_chunk"]) >= chunks)
+
+
+@later(I64(CORE, I64, I64, I64, I64), **INLINE)
+def _pools(core, account, number, open_qty, floor):
     """APPLY, or the reject code when the page pool, the quota or the stream chunks are used up."""
     engine = core.book.engine
-    chunks = reserve(engine) + (core.streams.heads.size >> _MARGIN_SHIFT) + 1
-    if np.int64(engine[0]["free_chunk"]) < chunks \
+    if _has_chunks(core, open_qty, floor) == 0 \
             or not has_room(core.accounts, engine, account, number):
         core.counters[_CAPACITY] += _ONE
         return np.int64(codes.REJECT_PROCESSING_ERROR)
@@ -135,7 +145,8 @@ def enter(core, idx):
     if code == 0:
         code = _too_late(phase, state, cross)
     if code == 0:
-        code = _pools(core, account, np.int64(detail["user_ref_num"]))
+        code = _pools(core, account, np.int64(detail["user_ref_num"]), np.int64(command["qty"]),
+                      np.int64(detail["max_floor"]))
     if code != APPLY:
         return code
     handle = take(core.accounts, core.book.engine, account, np.int64(detail["user_ref_num"]))
@@ -246,7 +257,7 @@ def replace(core, idx):
         _turn_into_cancel(core, idx)
         return np.int64(APPLY)
     session["last_user_ref"] = np.uint32(number)
-    code = _pools(core, account, number)
+    code = _pools(core, account, number, open_qty, np.int64(detail["max_floor"]))
     if code != APPLY:
         return code
     handle = take(core.accounts, core.book.engine, account, number)
@@ -289,11 +300,12 @@ def modify(core, idx):
     old, new = np.int64(cold["side_letter"]), np.int64(core.burst.details[idx]["side_letter"])
     allowed = old == new or (old == _S and (new == _E or new == _T)) or (old == _E and new == _T)
     total = np.int64(core.book.totals[target])
-    if not allowed or (qty > total and qty > codes.QUANTITY_MAX):
+    floor = np.int64(cold["max_floor"])
+    if not allowed or (qty > total and (qty > codes.QUANTITY_MAX
+                                        or (floor > 0 and _has_chunks(core, qty, floor) == 0))):
         core.counters[_CANCELS_IGNORED] += _ONE
         return np.int64(IGNORED)
     cold["side_letter"] = np.uint8(new)
-    floor = np.int64(cold["max_floor"])
     if floor != 0 and floor < qty - (total - open_of(core, target)):
         command["flags"], command["min_qty"] = np.uint8(RESERVE), np.uint32(floor)
     return np.int64(APPLY)

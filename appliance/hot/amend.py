@@ -12,7 +12,7 @@ from ..layout.record import (
 from .events import put_event
 from .kernel import inlined, kernel, unlikely
 from .levels import owner_of, price_of, shown_owners, to_back, unlink, unlink_plain
-from .rest import count_live, reserve_of
+from .rest import count_live, owe_parts, reserve_of
 
 QTY_MAX = 999_999
 BY_USER = np.int64(ord("U"))
@@ -33,6 +33,7 @@ def remove(book, target, reason, events, event_cnt):
     shown, reserve, unshown = np.int64(book.orders[target]["qty"]), np.int64(0), np.int64(0)
     if unlikely(np.int64(book.orders[target]["level"]) & _EXTRA_BIT != 0):
         reserve = np.int64(book.extras[target]["reserve"])
+        owe_parts(book, target, -1)
     owner, removed = unlink(book, target), shown + reserve
     count_live(book, -1)
     if unlikely(owner >= shown_owners(book)):
@@ -48,7 +49,9 @@ def _shrink(book, target, count):
     if unlikely(np.int64(book.orders[target]["level"]) & _EXTRA_BIT != 0):
         reserve = np.int64(book.extras[target]["reserve"])
         shown = max(count - reserve, np.int64(0))
+        owe_parts(book, target, -1)
         book.extras[target]["reserve"] = np.uint32(reserve - (count - shown))
+        owe_parts(book, target, 1)
     book.orders[target]["qty"] = np.uint32(np.int64(book.orders[target]["qty"]) - shown)
     return shown
 
@@ -121,12 +124,16 @@ def modify(book, command, target, events, event_cnt):
         return put_event(events, event_cnt, MODIFIED, owner & 1, 0, unshown, target, 0, left, 0,
                          shown if unshown == 0 else np.int64(0), 0)
     shown, extra, record = left, book.extras[target], book.orders[target]
+    if np.int64(record["level"]) & _EXTRA_BIT != 0:
+        owe_parts(book, target, -1)
     if np.int64(command["flags"]) & RESERVE != 0:
         extra["floor"], extra["least"] = command["min_qty"], np.uint32(0)
+        extra["reserve"] = np.uint32(0)
         record["level"] = np.uint32(np.int64(record["level"]) | _EXTRA_BIT)
     if np.int64(record["level"]) & _EXTRA_BIT != 0 and extra["floor"] != 0:
         shown = min(left, np.int64(extra["floor"]))
         extra["reserve"] = np.uint32(left - shown)
+        owe_parts(book, target, 1)
     book.orders[target]["qty"] = np.uint32(shown)
     event_cnt = put_event(events, event_cnt, MODIFIED, owner & 1, 0, unshown, target, 0, left, 0, 0,
                           0)

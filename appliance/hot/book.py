@@ -37,7 +37,7 @@ from .levels import (
 )
 from .match import is_beyond, may_not_rest, meets_any, take
 from .raw import raw_load64
-from .rest import ASIDE, count_live, far_refuses, reserve_of, rest, resting_owner
+from .rest import ASIDE, count_live, far_refuses, owe_parts, reserve_of, rest, resting_owner
 from .state import Book
 
 # engine.fault: a broken invariant of the caller. The command, or the burst, was not applied.
@@ -187,6 +187,8 @@ def _replace(book, command, target, events, event_cnt):
     if _is_refused(book, command, owner, price_ticks, target):
         return put_event(events, event_cnt, REFUSED, side, 0, 0, order, target, qty, price_ticks,
                          0, 0)
+    if open_qty != shown:
+        owe_parts(book, target, -1)
     unlink(book, target)
     count_live(book, -1)
     book.totals[order] = np.uint32(total)

@@ -22,7 +22,7 @@ from .ladder import next_above
 from .levels import (
     NO_ASK, NO_BID, is_far, ladder_place, next_aside, owner_of, shown_owners, to_back, unlink,
 )
-from .rest import count_live, reserve_of
+from .rest import count_live, owe_parts, reserve_of
 
 _EXTRA_BIT = np.int64(EXTRA_BIT)
 _MARKET_BUY, _MARKET_SELL = np.int64(2147483647), np.int64(0)
@@ -212,7 +212,9 @@ def _fill(book, order, qty):
     """Takes qty shares of the part that trades next; whether the order is gone."""
     if np.int64(book.orders[order]["qty"]) == 0:
         extra = book.extras[order]
+        owe_parts(book, order, -1)
         extra["reserve"] = np.uint32(np.int64(extra["reserve"]) - qty)
+        owe_parts(book, order, 1)
     else:
         record = book.orders[order]
         record["qty"] = np.uint32(np.int64(record["qty"]) - qty)
@@ -230,7 +232,9 @@ def _refresh(book, order, price_ticks, events, event_cnt):
         return event_cnt
     extra, number = book.extras[order], next_order_ref(book)
     qty = min(np.int64(extra["floor"]), np.int64(extra["reserve"]))
+    owe_parts(book, order, -1)
     extra["reserve"] = np.uint32(np.int64(extra["reserve"]) - qty)
+    owe_parts(book, order, 1)
     extra["number"] = np.uint64(number)
     book.orders[order]["qty"] = np.uint32(qty)
     to_back(book, order)

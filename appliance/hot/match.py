@@ -19,6 +19,7 @@ from .ladder import unmark
 from .levels import (
     NO_ASK, NO_BID, is_far, ladder_place, meets, next_aside, next_best, set_best, shown_owners,
 )
+from .rest import owe_parts
 
 IMMEDIATE = np.int64(3)                # command.tif
 _BY_POST_ONLY, _BY_IMMEDIATE = np.int64(ord("G")), np.int64(ord("I"))
@@ -103,6 +104,7 @@ def _refresh(book, order, next_, far, slot, level, price_ticks, events, event_cn
     engine["next_order_ref"] = np.uint64(number + 1)
     qty = min(np.int64(extra["floor"]), np.int64(extra["reserve"]))
     extra["reserve"] = np.uint32(np.int64(extra["reserve"]) - qty)
+    engine["parts_owed"] -= np.uint64(1)
     record = book.orders[order]
     record["qty"] = np.uint32(qty)
     if next_ != 0:
@@ -130,6 +132,8 @@ def _prevent(book, command, order, head, side, qty, shown, left_open, price_tick
         return put_event(events, event_cnt, PREVENTED, side, SMP_NEWEST, ORDER_DEAD, order, head,
                          qty, price_ticks, min(qty, left_open), 0), np.int64(0), shown
     if smp == SMP_OLDEST:
+        if left_open != shown:
+            owe_parts(book, head, -1)
         return put_event(events, event_cnt, PREVENTED, side ^ 1, SMP_OLDEST,
                          ORDER_DEAD | WAS_BOOKED, head, order, left_open, price_ticks,
                          min(qty, left_open), 0), qty, np.int64(0)

@@ -75,6 +75,7 @@ def _rest_specially(book, order, owner, price_ticks, qty, flags, least, events, 
         row = book.extras[order]
         row["reserve"], row["floor"] = np.uint32(qty - shown), np.uint32(least)
         row["least"] = np.uint32(0)
+        owe_parts(book, order, 1)
         extra = _EXTRA_BIT
     elif flags & HIDDEN != 0 and least > 0:
         row = book.extras[order]
@@ -111,7 +112,14 @@ def reserve_of(book, order):
     return np.int64(0)
 
 
-@inlined
-def is_shown(book, order):
-    """Is a booked order on the feed?"""
-    return owner_of(book, order) < shown_owners(book)
+@kernel
+def owe_parts(book, order, sign):
+    """Counts the parts that a reserve order may still show: -1 before its reserve changes, 1 after.
+
+    Each part is an acknowledgement more that its account's stream must have room for.
+    """
+    extra, engine = book.extras[order], book.engine[0]
+    floor = np.int64(extra["floor"])
+    if floor > 0:
+        parts = (np.int64(extra["reserve"]) + floor - 1) // floor
+        engine["parts_owed"] = np.uint64(np.int64(engine["parts_owed"]) + sign * parts)

@@ -20,6 +20,7 @@ _STREAM_FULL = COUNTER_INDEX["stream_full"]
 _BLOCK_HEAD, _OFFSET_SZ = 3, 4
 _SEQUENCED = ord("S")
 _ORDER_RESERVE = 128       # bytes that the rest of a live order's life can need, see reserve
+PART_RESERVE = 160         # bytes for each further part that a reserve order may show
 
 
 @later(I64(ENGINE), **INLINE)
@@ -27,12 +28,13 @@ def reserve(engine):
     """Free chunks that must stay so that every live order can be answered to its end.
 
     A trade ends one order at least and is two `E` of 43 bytes with their offsets, an order that
-    ends otherwise one message of 39 at most: 128 bytes an order. Each account may have to begin one
-    chunk more than its bytes fill.
+    ends otherwise one message of 39 at most: 128 bytes an order. A part that a reserve order shows
+    anew is two `E` and an `R`. Each account may have to begin one chunk more than its bytes fill.
     """
     head = engine[0]
-    live = np.int64(head["live_orders"]) + 1
-    return np.int64(head["account_cnt"]) + live * _ORDER_RESERVE // CHUNK_SZ + 1
+    owed = ((np.int64(head["live_orders"]) + 1) * _ORDER_RESERVE
+            + np.int64(head["parts_owed"]) * PART_RESERVE)
+    return np.int64(head["account_cnt"]) + owed // CHUNK_SZ + 1
 
 
 @later(I64(STREAMS, SESSIONS, ENGINE, I64), **INNER)

@@ -1,9 +1,9 @@
 """The ladder's window follows the market: where the touch has gone, the flat levels go after it.
 
 A symbol counts the shown orders that were booked at the best price of their side and outside the
-window. Once there are as many as the symbol has orders, `engine.follow_after` at least, the window
-moves so that the newest of them lies in its middle: levels that fall out become far levels, far
-levels inside become flat ones. So each such order pays for about one order that is moved, however
+window. Once there are half as many as the symbol has orders, `engine.follow_after` at least, the
+window moves so that the newest of them lies in its middle: levels that fall out become far levels,
+far levels inside become flat ones. So each such order pays for about two that are moved, however
 the market is driven. Nothing that a participant can see changes, and a replay moves it alike.
 """
 
@@ -101,7 +101,7 @@ def follow(book, owner, price_ticks):
     orders = (np.int64(book.sides[symbol * 2]["order_cnt"])
               + np.int64(book.sides[symbol * 2 + 1]["order_cnt"]))
     drift = np.int64(listing["drift"]) + 1
-    if drift < max(least, orders):
+    if drift < max(least, orders >> 1):
         listing["drift"] = np.uint32(drift)
         return
     listing["drift"] = np.uint32(0)

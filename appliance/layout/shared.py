@@ -220,7 +220,8 @@ ENGINE = native(
     ("timer_cnt", "u64", "orders in the heap of expiry times"),
     ("follow_after", "u64", "touches outside the window before it follows, 0 never"),
     ("windows_moved", "u64", "times a ladder's window followed its market"),
-    ("rest", "u8", 72, "zero"),
+    ("parts_owed", "u64", "parts that the booked reserve orders may still show"),
+    ("rest", "u8", 64, "zero"),
 )
 
 # Every datagram the matcher takes ends in exactly one of the dispositions.

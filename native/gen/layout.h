@@ -16,7 +16,7 @@ typedef __INT32_TYPE__ wm_i32;
 typedef __UINT64_TYPE__ wm_u64;
 typedef __INT64_TYPE__ wm_i64;
 
-#define WM_LAYOUT_DIGEST 0x0D27FFF0086FC895ULL
+#define WM_LAYOUT_DIGEST 0xC46D8887EA625DE0ULL
 
 #define WM_ENTER 1
 #define WM_CANCEL 2
@@ -857,7 +857,8 @@ struct wm_engine {
     wm_u64 timer_cnt;                    /* orders in the heap of expiry times */
     wm_u64 follow_after;                 /* touches outside the window before it follows, 0 never */
     wm_u64 windows_moved;                /* times a ladder's window followed its market */
-    wm_u8 rest[72];                      /* zero */
+    wm_u64 parts_owed;                   /* parts that the booked reserve orders may still show */
+    wm_u8 rest[64];                      /* zero */
 };
 _Static_assert(sizeof(struct wm_engine) == 256, "size");
 _Static_assert(__builtin_offsetof(struct wm_engine, next_order_ref) == 0, "at");
@@ -883,6 +884,7 @@ _Static_assert(__builtin_offsetof(struct wm_engine, spare_events) == 152, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, timer_cnt) == 160, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, follow_after) == 168, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, windows_moved) == 176, "at");
-_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 184, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, parts_owed) == 184, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 192, "at");
 
 #endif

@@ -75,6 +75,7 @@ class Desk:
         self.book, self.events, self.checked = core.book, core.burst.events[:room], checked
         self.book.symbols["window_ticks"] = WINDOW
         self.engine, self.pauses = self.book.engine[0], 0
+        self.engine["follow_after"] = 0
 
     def send(self, *commands):
         """The events of these commands, applied one at a time."""

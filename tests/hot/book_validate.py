@@ -40,6 +40,10 @@ def validate(book):
             assert not extra["reserve"] or extra["floor"], f"order {order} {extra}"
             open_qty += int(extra["reserve"])
         assert 0 < open_qty <= total, f"order {order}: open {open_qty} of {total}"
+    parts = sum(-(-int(extra["reserve"]) // int(extra["floor"]))
+                for extra in (book.extras[order] for order in seen
+                              if int(book.orders[order]["level"]) & EXTRA_BIT) if extra["floor"])
+    assert int(engine["parts_owed"]) == parts, f"parts_owed {engine['parts_owed']} not {parts}"
     _pool(book, far_used)
 
 

@@ -307,6 +307,35 @@ def test_random_stream_equals_the_plain_model(seed, far_cap, far_levels):
     assert (refused > 0) == (far_cap == 5 or far_levels == 7)
 
 
+def test_the_window_follows_the_touch_and_nobody_sees_it():
+    """Two books, the same events; only in one of them the ladder goes after the market."""
+    following, still = Desk(far_cap=2048, far_levels=8192), Desk(far_cap=2048, far_levels=8192)
+    following.engine["follow_after"], still.engine["follow_after"] = 8, 0
+    generator, order = random.Random(9), 256
+    for step in range(40):
+        middle = 3000 + 900 * (step if step < 20 else 40 - step)
+        commands = random_commands(generator, 60, (middle, middle + 30), first_order=order,
+                                   special=3)
+        order += 60
+        for number, one in enumerate(commands):
+            following.checked = still.checked = number % 13 == 0
+            assert following.send(one) == still.send(one), f"{step}, {one}"
+    assert following.engine["windows_moved"] > 5 and still.engine["windows_moved"] == 0
+    assert following.engine["far_scans"] < still.engine["far_scans"]
+
+
+def test_the_window_stays_where_far_levels_would_run_out():
+    desk = Desk(far_cap=4, far_levels=256)
+    desk.engine["follow_after"] = 8
+    desk.send(*(enter(300 + i, BUY, 1, WINDOW + i) for i in range(10)))
+    desk.send(*(enter(400 + i, BUY, 1, WINDOW_END + 9000) for i in range(40)))
+    assert desk.engine["windows_moved"] == 0 and desk.best(BUY) == WINDOW_END + 9000
+    desk.send(*(cancel(300 + i) for i in range(7)))
+    desk.send(*(enter(500 + i, BUY, 1, WINDOW_END + 9000) for i in range(60)))
+    assert desk.engine["windows_moved"] == 1
+    assert len(desk.kinds(enter(600, SELL, 103, WINDOW + 7))) == 1 + 103
+
+
 @pytest.mark.parametrize("collar", [0, 12])
 @pytest.mark.parametrize("far_cap, far_levels, room", [(256, 2048, None), (9, 256, None),
                                                        (256, 40, None), (256, 2048, 800)])
