@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from appliance import cli
 from appliance.config import load as loading
+from appliance.native import SCAN_VARIANTS, lib
 
 EXAMPLE = Path(loading.__file__).parent / "examples/appliance.toml"
 
@@ -80,7 +81,8 @@ def test_status_of_a_killed_launcher_is_not_taken_for_a_running_one(tmp_path):
 def test_version_tells_features():
     result = wirematch("version")
     assert result.exit_code == 0
-    for word in ("kernel", "numba", "AF_XDP", "write-execute denial", "price scan"):
+    scan = f"\nprice scan: {SCAN_VARIANTS[lib.wm_scan_best()]}\n"
+    for word in ("kernel", "numba", "AF_XDP", "write-execute denial", scan):
         assert word in result.output
 
 
