@@ -19,6 +19,7 @@ TOOLS = {
     "record": ("tools.record", "Write a feed to a capture file, from the subscriber's side."),
     "demo": ("tools.demo", "Run the whole appliance on real orders here, and judge it."),
     "bench": ("tools.bench", "Measure the matching core."),
+    "build-core": ("tools.build_core", "Build the matching core as a C library."),
 }
 
 
