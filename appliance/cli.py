@@ -157,6 +157,24 @@ def topology(path, as_json):
 
 
 @main.command()
+@click.option("--config", "path", required=True, metavar="FILE", help="Main configuration file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a symbol.")
+@click.argument("symbols", metavar="SYMBOL...", nargs=-1)
+def depth(path, as_json, symbols):
+    """Show the best levels of symbols (default: all) of a running appliance."""
+    import json
+
+    from .control import depths
+    from .shm.depth import DepthError
+    from .shm.region import RegionError
+    try:
+        for found in depths.read(_load(path), symbols):
+            click.echo(json.dumps(found) if as_json else depths.text(found))
+    except (DepthError, RegionError, KeyError) as error:
+        raise click.ClickException(error.args[0]) from error
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def version(as_json):
     """Print versions, SIMD level and the kernel features found here."""

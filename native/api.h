@@ -24,6 +24,11 @@ int32_t wm_scan_best(void);           /* variant in use: 0 scalar, 1 AVX2, 2 AVX
 int64_t wm_gap_open(int32_t *array, int64_t cnt, int64_t at, int32_t value);
 int64_t wm_gap_close(int32_t *array, int64_t cnt, int64_t at);
 
+/* ---- seqlock.c: rows that another process writes --------------------------------------------- */
+/* Copies `words` words of a row whose first is odd while it is written and changes with each
+   writing. Returns the tries it took, or -EAGAIN when none of `tries` found the row whole. */
+int64_t wm_seq_copy(const uint64_t *row, uint64_t words, uint64_t *out, int64_t tries);
+
 /* ---- kick.c: the system calls a busy loop may make ------------------------------------------- */
 int32_t wm_kick_tx(int32_t xsk_fd);           /* sendto of nothing: transmit what is in tx_ring */
 int32_t wm_kick_rx(int32_t xsk_fd);           /* recvfrom of nothing: refill from fill_ring */

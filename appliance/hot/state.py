@@ -29,6 +29,7 @@ class Sizes:
     journal: int = 1 << 16        # journal ring records, power of two
     holds: int = 256              # datagrams held behind gaps
     link_depth: int = 1024        # control link records, power of two
+    depth_levels: int = 10        # best levels a side published for other processes, 0 none
 
 
 class Book(NamedTuple):

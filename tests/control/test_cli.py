@@ -78,6 +78,13 @@ def test_status_of_a_killed_launcher_is_not_taken_for_a_running_one(tmp_path):
     assert result.exit_code == 1 and f"process {gone.pid}, was killed" in result.output
 
 
+def test_depth_says_what_is_not_there():
+    gone = wirematch("depth", "--config", str(EXAMPLE))
+    assert gone.exit_code == 1 and "is the appliance running" in gone.output
+    unknown = wirematch("depth", "--config", str(EXAMPLE), "NOBODY")
+    assert unknown.exit_code == 1 and "no symbol NOBODY; there are " in unknown.output
+
+
 def test_version_tells_features():
     result = wirematch("version")
     assert result.exit_code == 0

@@ -10,6 +10,7 @@ import sys
 import click
 
 NAMES = {"core": "The matching core's rate on workload files, results checked.",
+         "depth": "What publishing depth in shared memory costs.",
          "partitions": "Several matchers under a flood of orders, beside bare receivers.",
          "scan": "The price scan against its scalar twin, by length.",
          "tracer": "What the kernel's path costs here: AF_XDP in, 0, 1 or 3 frames out."}
