@@ -1,14 +1,14 @@
 """Published depth: equal to the book after every burst, each touched symbol once, others never."""
 
 import random
+from dataclasses import replace as replace_fields
 
 import numpy as np
 import pytest
 
 from appliance.hot import depth as hot_depth
-from appliance.hot.depth_state import (
-    HEAD_WORDS, LEVEL_WORDS, SEEN_SEQ, WORDS, build_touched, row_words,
-)
+from appliance.hot.depth_state import HEAD_WORDS, LEVEL_WORDS, SEEN_SEQ, WORDS, row_words
+from appliance.hot.io_state import build_io
 from appliance.layout.shared import DEPTH, DEPTH_LEVEL
 from tests.hot.book_kit import levels_of
 from tests.hot.core_kit import Kit, cancel, enter, mass_cancel, replace
@@ -25,8 +25,8 @@ class Window:
     def __init__(self, levels=10, **sizes):
         self.kit, self.levels = Kit(**sizes), levels
         self.book, self.symbol_cnt = self.kit.core.book, self.kit.sizes.symbols
-        self.depth = np.zeros(self.symbol_cnt * row_words(levels), np.uint64)
-        self.touched = build_touched(self.symbol_cnt, levels)
+        self.io = build_io(replace_fields(self.kit.sizes, depth_levels=levels))
+        self.depth, self.touched = self.io.depth, self.io.touched
 
     def publish(self):
         """Passes of the burst loop until there is nothing to publish; how many published."""
@@ -37,7 +37,7 @@ class Window:
         return published
 
     def follow(self, now=NOW, busy=False):
-        return hot_depth.follow(self.kit.core, self, now, busy)
+        return hot_depth.follow(self.kit.core, self.io, np.int64(now), busy)
 
     def row(self, symbol):
         words = self.depth.reshape(self.symbol_cnt, -1)[symbol]
