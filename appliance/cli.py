@@ -19,6 +19,7 @@ TOOLS = {
     "record": ("tools.record", "Write a feed to a capture file, from the subscriber's side."),
     "demo": ("tools.demo", "Run the whole appliance on real orders here, and judge it."),
     "bench": ("tools.bench", "Measure the core, the partitions, the kernel's path."),
+    "build-core": ("tools.build_core", "Build the matching core as a C library."),
 }
 
 
@@ -157,6 +158,24 @@ def topology(path, as_json):
         content = None
     found = plan.describe(config, content)
     click.echo(json.dumps(found, indent=1) if as_json else plan.text(found))
+
+
+@main.command()
+@click.option("--config", "path", required=True, metavar="FILE", help="Main configuration file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a symbol.")
+@click.argument("symbols", metavar="SYMBOL...", nargs=-1)
+def depth(path, as_json, symbols):
+    """Show the best levels of symbols (default: all) of a running appliance."""
+    import json
+
+    from .control import depths
+    from .shm.depth import DepthError
+    from .shm.region import RegionError
+    try:
+        for found in depths.read(_load(path), symbols):
+            click.echo(json.dumps(found) if as_json else depths.text(found))
+    except (DepthError, RegionError, KeyError) as error:
+        raise click.ClickException(error.args[0]) from error
 
 
 @main.command()

@@ -23,6 +23,8 @@ lib = _native.lib
 ffi = _native.ffi
 path = _native.__file__
 
+SCAN_VARIANTS = ("scalar", "AVX2", "AVX-512", "NEON")     # by the numbers of api.h
+
 
 def load() -> None:
     """Makes every wm_ symbol visible to compiled kernels. Harmless when repeated."""

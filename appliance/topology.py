@@ -5,8 +5,8 @@ Every process calls it and gets the same answer.
 
     process      writes                                            reads
     launcher     control, link_down, channel.json, status.json     status, sessions, link_up
-    matcher@p    status, link_up, histograms, and every array of   control, link_down
-                 hot/state.py
+    matcher@p    status, link_up, histograms, depth, and every     control, link_down
+                 array of hot/state.py
     recovery@p   recovery_counters                                 feed_log, feed, feed_index
     portd        portd_status, port_status (of the machine)        descriptors by socket
 
@@ -24,6 +24,7 @@ import numpy as np
 from .config.model import Account, Config, Symbol
 from .config.placement import fnv1a64, partition_of, shares
 from .hot import state
+from .hot.depth_state import row_words
 from .layout import shared
 
 LAUNCHER, MATCHER, RECOVERY, PORTD = "launcher", "matcher", "recovery", "portd"
@@ -156,6 +157,8 @@ def _blocks(sizes, directory):
         ("link_up", MATCHER, np.dtype(np.uint8), link_sz, True),
         ("link_down", LAUNCHER, np.dtype(np.uint8), link_sz, True),
         ("histograms", MATCHER, np.dtype(np.uint64), HISTOGRAM_ROWS * shared.HISTOGRAM_CNT, False),
+        ("depth", MATCHER, np.dtype(np.uint64), sizes.symbols * row_words(sizes.depth_levels),
+         False),
         ("recovery_counters", RECOVERY, np.dtype(np.uint64), RECOVERY_COUNTERS, False),
         *((name, MATCHER, dtype, count, False) for name, dtype, count in _state_blocks(sizes))]
     return {name: Block(name, writer, dtype, count, directory / name, both)

@@ -18,10 +18,16 @@ int32_t wm_crc32c_hardware(void);             /* 1 when wm_crc32c uses the CPU's
 /* First index whose price is not below wanted, in an ascending array; cnt when there is none. */
 int64_t wm_scan(const int32_t *prices, int64_t cnt, int32_t wanted);
 int64_t wm_scan_with(int32_t variant, const int32_t *prices, int64_t cnt, int32_t wanted);
-int32_t wm_scan_best(void);                   /* variant in use: 0 scalar, 1 AVX2, 2 AVX-512 */
+                                      /* by one of them; -ENOTSUP where the CPU has it not */
+int32_t wm_scan_best(void);           /* variant in use: 0 scalar, 1 AVX2, 2 AVX-512, 3 NEON */
 /* Make room for value at an index, or take the element at an index out; the new count. */
 int64_t wm_gap_open(int32_t *array, int64_t cnt, int64_t at, int32_t value);
 int64_t wm_gap_close(int32_t *array, int64_t cnt, int64_t at);
+
+/* ---- seqlock.c: rows that another process writes --------------------------------------------- */
+/* Copies `words` words of a row whose first is odd while it is written and changes with each
+   writing. Returns the tries it took, or -EAGAIN when none of `tries` found the row whole. */
+int64_t wm_seq_copy(const uint64_t *row, uint64_t words, uint64_t *out, int64_t tries);
 
 /* ---- kick.c: the system calls a busy loop may make ------------------------------------------- */
 int32_t wm_kick_tx(int32_t xsk_fd);           /* sendto of nothing: transmit what is in tx_ring */

@@ -1,18 +1,25 @@
-/* Where a price stands in an ascending array of 32-bit prices: AVX-512, AVX2 or plain C, chosen
-   once when the library is loaded. All three are exported so that a test can hold them together. */
+/* Where a price stands in an ascending array of 32-bit prices: AVX-512, AVX2, NEON or plain C,
+   chosen once when the library is loaded. All that the CPU has are exported, so that a test can
+   hold them together and a bench can compare them with the plain one. */
 #include "native.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
-enum { SCALAR = 0, AVX2 = 1, AVX512 = 2 };
-enum { STRETCH = 128 };   /* prices that are compared side by side rather than halved further */
+enum { SCALAR = 0, AVX2 = 1, AVX512 = 2, NEON = 3 };
+
+/* Prices that are compared side by side rather than halved further, as measured: a halving costs
+   about what comparing 16 to 32 prices in vectors costs, or 2 in plain C. Fewer prices than SHORT
+   are no work for vectors. */
+enum { STRETCH = 128, PLAIN_STRETCH = 8, SHORT = 8 };
 
 static int32_t chosen = SCALAR;
 
 /* The equivalent plain formula: how many of the prices lie below the wanted one. */
-static int64_t below(const int32_t *prices, int64_t cnt, int32_t wanted)
+static inline int64_t below(const int32_t *prices, int64_t cnt, int32_t wanted)
 {
     int64_t found = 0;
     for (int64_t i = 0; i < cnt; i++)
@@ -21,10 +28,10 @@ static int64_t below(const int32_t *prices, int64_t cnt, int32_t wanted)
 }
 
 /* Halves [*first, *first + cnt) until it is a stretch that still holds the answer. */
-static inline int64_t narrow(const int32_t **first, int64_t cnt, int32_t wanted)
+static inline int64_t narrow(const int32_t **first, int64_t cnt, int32_t wanted, int64_t stretch)
 {
     const int32_t *prices = *first;
-    while (cnt > STRETCH) {
+    while (cnt > stretch) {
         int64_t half = cnt >> 1;
         prices += prices[half - 1] < wanted ? half : 0;
         cnt -= half;
@@ -34,6 +41,8 @@ static inline int64_t narrow(const int32_t **first, int64_t cnt, int32_t wanted)
 }
 
 #if defined(__x86_64__)
+static const int32_t lanes[16] = { -1, -1, -1, -1, -1, -1, -1, -1 };
+
 __attribute__((target("avx2,popcnt")))
 static int64_t below_avx2(const int32_t *prices, int64_t cnt, int32_t wanted)
 {
@@ -44,15 +53,21 @@ static int64_t below_avx2(const int32_t *prices, int64_t cnt, int32_t wanted)
         __m256i smaller = _mm256_cmpgt_epi32(limit, eight);
         found += __builtin_popcount((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(smaller)));
     }
-    return found + below(prices + i, cnt - i, wanted);
+    if (i < cnt) {                            /* lanes past the end are neither read nor counted */
+        __m256i some = _mm256_loadu_si256((const __m256i *)(lanes + 8 - (cnt - i)));
+        __m256i rest = _mm256_maskload_epi32(prices + i, some);
+        __m256i smaller = _mm256_and_si256(some, _mm256_cmpgt_epi32(limit, rest));
+        found += __builtin_popcount((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(smaller)));
+    }
+    return found;
 }
 
 __attribute__((target("avx512f,popcnt")))
 static int64_t below_avx512(const int32_t *prices, int64_t cnt, int32_t wanted)
 {
     const __m512i limit = _mm512_set1_epi32(wanted);
-    int64_t found = 0, i = 0;
-    for (; i < cnt; i += 16) {
+    int64_t found = 0;
+    for (int64_t i = 0; i < cnt; i += 16) {
         int64_t rest = cnt - i;
         __mmask16 some = rest >= 16 ? 0xFFFF : (__mmask16)((1u << rest) - 1);
         __m512i sixteen = _mm512_maskz_loadu_epi32(some, prices + i);
@@ -70,6 +85,30 @@ static void choose(void)
     else if (__builtin_cpu_supports("avx2"))
         chosen = AVX2;
 }
+
+static int has(int32_t variant) { return variant >= SCALAR && variant <= chosen; }
+
+#elif defined(__aarch64__)
+/* A lane that is smaller compares to all ones, so subtracting it counts 1. */
+static int64_t below_neon(const int32_t *prices, int64_t cnt, int32_t wanted)
+{
+    const int32x4_t limit = vdupq_n_s32(wanted);
+    uint32x4_t even = vdupq_n_u32(0), odd = even;
+    int64_t i = 0;
+    for (; i + 8 <= cnt; i += 8) {
+        even = vsubq_u32(even, vcltq_s32(vld1q_s32(prices + i), limit));
+        odd = vsubq_u32(odd, vcltq_s32(vld1q_s32(prices + i + 4), limit));
+    }
+    return (int64_t)vaddvq_u32(vaddq_u32(even, odd)) + below(prices + i, cnt - i, wanted);
+}
+
+__attribute__((constructor))
+static void choose(void) { chosen = NEON; }   /* part of every 64-bit Arm */
+
+static int has(int32_t variant) { return variant == SCALAR || variant == NEON; }
+
+#else
+static int has(int32_t variant) { return variant == SCALAR; }
 #endif
 
 int32_t wm_scan_best(void) { return chosen; }
@@ -77,16 +116,21 @@ int32_t wm_scan_best(void) { return chosen; }
 int64_t wm_scan_with(int32_t variant, const int32_t *prices, int64_t cnt, int32_t wanted)
 {
     const int32_t *first = prices;
-    if (variant < SCALAR || variant > chosen)
+    if (!has(variant))
         return -ENOTSUP;
     if (cnt < 0)
         return -EINVAL;
-    cnt = narrow(&first, cnt, wanted);
+    if (cnt < SHORT)
+        return below(prices, cnt, wanted);
+    cnt = narrow(&first, cnt, wanted, variant == SCALAR ? PLAIN_STRETCH : STRETCH);
 #if defined(__x86_64__)
     if (variant == AVX512)
         return first - prices + below_avx512(first, cnt, wanted);
     if (variant == AVX2)
         return first - prices + below_avx2(first, cnt, wanted);
+#elif defined(__aarch64__)
+    if (variant == NEON)
+        return first - prices + below_neon(first, cnt, wanted);
 #endif
     return first - prices + below(first, cnt, wanted);
 }

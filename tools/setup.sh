@@ -12,7 +12,8 @@ cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-/usr/bin/python3}
 NEEDED=(python3-venv python3-dev gcc libc6-dev make linux-libc-dev tzdata)
 NATIVE=(clang llvm libbpf-dev libelf-dev zlib1g-dev)
-TOOLS=(iproute2 ethtool procps util-linux tshark valgrind)
+TOOLS=(iproute2 ethtool procps util-linux tshark valgrind g++)
+ARM=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)   # one test: the scan of another CPU
 STAMPS=.venv/.stamps
 missing=()
 
@@ -33,7 +34,7 @@ packages() {
         return
     fi
     local wanted
-    mapfile -t wanted < <(absent "${NEEDED[@]}" "${NATIVE[@]}" "${TOOLS[@]}")
+    mapfile -t wanted < <(absent "${NEEDED[@]}" "${NATIVE[@]}" "${TOOLS[@]}" "${ARM[@]}")
     [ ${#wanted[@]} -eq 0 ] && return
     if [ "$(id -u)" -eq 0 ]; then
         say "installing ${wanted[*]}"

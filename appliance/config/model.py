@@ -123,6 +123,7 @@ class Capacity(_Table):
     journal: _power(10, 26)
     holds: _number(1, 65536)
     link_depth: _power(6, 16)
+    depth_levels: _number(0, 64, "best levels a side in shared memory, 0 none")
 
 
 class Port(_Table):

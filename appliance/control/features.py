@@ -33,14 +33,9 @@ def _version(name):
 
 
 def simd() -> str:
-    """The widest instruction set that the price scan has a version for and this CPU offers."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return "unknown"
-    flags = next((line.split(":", 1)[1].split() for line in text.splitlines()
-                  if line.startswith(("flags", "Features"))), [])
-    return "AVX2" if "avx2" in flags else "scalar"
+    """The instruction set of the price scan, as the C library chose it when it was loaded."""
+    from .. import native
+    return native.SCAN_VARIANTS[native.lib.wm_scan_best()]
 
 
 def table() -> list[tuple[str, str, str]]:

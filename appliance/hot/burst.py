@@ -19,6 +19,7 @@ from ..native import external
 from . import counters as names
 from . import engine
 from .counters import INLINED, KERNEL, count as add, record
+from .depth import follow
 from .fence import load_acquire_u64, pause, store_release_u64
 from .idle import all_ended, send_idle
 from .io_state import (
@@ -173,6 +174,7 @@ def run(core, port, io, params):
                 ((read_tsc() - seen) * p["tsc_mult"]) >> np.uint64(p["tsc_shift"])), count)
         else:
             add(core.counters, names.POLLS_EMPTY, 1)
+        done += follow(core, io, now, count != 0)
         if done:
             idle = np.int64(0)
         else:

@@ -11,11 +11,12 @@ import numpy as np
 
 from ..layout import params as layout
 from ..layout import record, shared
+from .depth_state import build_touched, row_words
 from .state import private
 
 
 class Io(NamedTuple):
-    """Seventeen arrays. `words` are named below; links are counted by their header words."""
+    """Nineteen arrays. `words` are named below; links are counted by their header words."""
 
     words: np.ndarray           # i64[32]
     control: np.ndarray         # u64[16], view of CONTROL, read-only
@@ -34,6 +35,8 @@ class Io(NamedTuple):
     histogram: np.ndarray       # u64[HISTOGRAM_CNT], ns from frame seen to frame submitted
     blank_command: np.ndarray   # COMMAND[1], zero
     blank_detail: np.ndarray    # DETAIL[1], zero
+    depth: np.ndarray           # u64[symbols * row_words], see hot/depth.py
+    touched: np.ndarray         # i64: symbols to be published there
 
 
 # words
@@ -83,7 +86,9 @@ def build_io(sizes, make=private) -> Io:
         np.zeros(layout.OUTBOX_CNT, layout.OUTBOX.dtype),
         np.zeros(3 * TEMPLATE_SZ, np.uint8), np.zeros(8, np.uint64),
         make("latency", np.uint64, shared.HISTOGRAM_CNT),
-        np.zeros(1, record.COMMAND.dtype), np.zeros(1, record.DETAIL.dtype))
+        np.zeros(1, record.COMMAND.dtype), np.zeros(1, record.DETAIL.dtype),
+        make("depth", np.uint64, sizes.symbols * row_words(sizes.depth_levels)),
+        build_touched(sizes.symbols, sizes.depth_levels))
     io.holds["next"][:-1] = np.arange(2, sizes.holds + 1)
     io.words[HOLD_FREE] = 1 if sizes.holds else 0
     return io

@@ -29,6 +29,7 @@ class Sizes:
     journal: int = 1 << 16        # journal ring records, power of two
     holds: int = 256              # datagrams held behind gaps
     link_depth: int = 1024        # control link records, power of two
+    depth_levels: int = 10        # best levels a side published for other processes, 0 none
 
 
 class Book(NamedTuple):
@@ -135,6 +136,9 @@ def build(sizes: Sizes, make=private, partition: int = 0) -> Core:
     """Allocate and initialise an empty core of `sizes`; pools filled, books empty."""
     handles, owners = sizes.pages * 256, record.GROUPS * sizes.symbols * 2
     levels = sizes.symbols * 2 << sizes.lg_ladder
+    if levels > record.EXTRA_BIT or sizes.far_levels > record.EXTRA_BIT:
+        raise ValueError(f"{levels} ladder levels, {sizes.far_levels} far levels: at most "
+                         f"{record.EXTRA_BIT} of each; choose a smaller lg_ladder or fewer symbols")
     hash_cnt = 1 << (4 * sizes.pages - 1).bit_length()
     token_cnt = 1 << (4 * sizes.accounts - 1).bit_length()
     engine = make("engine", shared.ENGINE.dtype, 1)

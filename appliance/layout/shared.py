@@ -224,6 +224,22 @@ ENGINE = native(
     ("rest", "u8", 64, "zero"),
 )
 
+# The depth block: a row a symbol, DEPTH and then DEPTH_LEVEL[levels] of buys and as many of sells,
+# best first, padded to whole lines of 64 bytes.
+DEPTH = native(
+    "depth", 64, "Head of a symbol's row in the depth block, under a sequence lock.",
+    ("seq", "u64", "odd while the row is written, two more with each writing; 0 never written"),
+    ("feed_seq", "u64", "every feed message below this number is in"),
+    ("time_ns", "u64", "record time, since midnight"),
+    ("bid_cnt", "u32", "buy levels that count"), ("ask_cnt", "u32", "sell levels that count"),
+    ("pad", "u8", 32, "zero"),
+)
+DEPTH_LEVEL = native(
+    "depth_level", 16, "One price of one side.",
+    ("price_ticks", "i32", ""), ("orders", "u32", "orders there"),
+    ("qty", "u64", "their open quantity"),
+)
+
 # Every datagram the matcher takes ends in exactly one of the dispositions.
 DISPOSITIONS = (
     ("rx_applied", "carried at least one new message in order"),
@@ -280,4 +296,4 @@ COUNTER_CNT = 128
 HISTOGRAM_CNT = 1024      # buckets of one log-linear latency histogram (16 a power of two)
 
 BLOCKS = (REGION, CONTROL, MATCHER_STATUS, PORTD_STATUS, PORT_STATUS, LINK, LINK_HEADER, SESSION,
-          CHUNK, FEED_LOG, JOURNAL_HEADER, ENGINE)
+          CHUNK, FEED_LOG, JOURNAL_HEADER, ENGINE, DEPTH, DEPTH_LEVEL)

@@ -16,7 +16,7 @@ typedef __INT32_TYPE__ wm_i32;
 typedef __UINT64_TYPE__ wm_u64;
 typedef __INT64_TYPE__ wm_i64;
 
-#define WM_LAYOUT_DIGEST 0xC46D8887EA625DE0ULL
+#define WM_LAYOUT_DIGEST 0x65D737E79292DCA9ULL
 
 #define WM_ENTER 1
 #define WM_CANCEL 2
@@ -886,5 +886,34 @@ _Static_assert(__builtin_offsetof(struct wm_engine, follow_after) == 168, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, windows_moved) == 176, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, parts_owed) == 184, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, rest) == 192, "at");
+
+/* Head of a symbol's row in the depth block, under a sequence lock. */
+struct wm_depth {
+    /* odd while the row is written, two more with each writing; 0 never written */
+    wm_u64 seq;
+    wm_u64 feed_seq;                     /* every feed message below this number is in */
+    wm_u64 time_ns;                      /* record time, since midnight */
+    wm_u32 bid_cnt;                      /* buy levels that count */
+    wm_u32 ask_cnt;                      /* sell levels that count */
+    wm_u8 pad[32];                       /* zero */
+};
+_Static_assert(sizeof(struct wm_depth) == 64, "size");
+_Static_assert(__builtin_offsetof(struct wm_depth, seq) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_depth, feed_seq) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_depth, time_ns) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_depth, bid_cnt) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_depth, ask_cnt) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_depth, pad) == 32, "at");
+
+/* One price of one side. */
+struct wm_depth_level {
+    wm_i32 price_ticks;
+    wm_u32 orders;                       /* orders there */
+    wm_u64 qty;                          /* their open quantity */
+};
+_Static_assert(sizeof(struct wm_depth_level) == 16, "size");
+_Static_assert(__builtin_offsetof(struct wm_depth_level, price_ticks) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_depth_level, orders) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_depth_level, qty) == 8, "at");
 
 #endif

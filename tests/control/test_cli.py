@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from appliance import cli
 from appliance.config import load as loading
+from appliance.native import SCAN_VARIANTS, lib
 
 EXAMPLE = Path(loading.__file__).parent / "examples/appliance.toml"
 
@@ -84,10 +85,18 @@ def test_status_file_of_something_else_is_refused_in_words(tmp_path, content):
     assert result.exit_code == 1 and "status.json is not an appliance's" in result.output
 
 
+def test_depth_says_what_is_not_there():
+    gone = wirematch("depth", "--config", str(EXAMPLE))
+    assert gone.exit_code == 1 and "is the appliance running" in gone.output
+    unknown = wirematch("depth", "--config", str(EXAMPLE), "NOBODY")
+    assert unknown.exit_code == 1 and "no symbol NOBODY; there are " in unknown.output
+
+
 def test_version_tells_features():
     result = wirematch("version")
     assert result.exit_code == 0
-    for word in ("kernel", "numba", "AF_XDP", "write-execute denial", "price scan"):
+    scan = f"\nprice scan: {SCAN_VARIANTS[lib.wm_scan_best()]}\n"
+    for word in ("kernel", "numba", "AF_XDP", "write-execute denial", scan):
         assert word in result.output
 
 

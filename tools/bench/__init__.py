@@ -11,7 +11,9 @@ import click
 
 NAMES = {"core": "The matching core's rate on workload files, results checked.",
          "gate": "Instructions a message of the compiled book, against the figures kept.",
+         "depth": "What publishing depth in shared memory costs.",
          "partitions": "Several matchers under a flood of orders, beside bare receivers.",
+         "scan": "The price scan against its scalar twin, by length.",
          "tracer": "What the kernel's path costs here: AF_XDP in, 0, 1 or 3 frames out."}
 _PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
 
