@@ -253,6 +253,7 @@ def apply(book, commands, start, stop, events, event_cnt):
                             np.int64(engine["resume_owner"]), np.int64(command["price_ticks"]),
                             qty, events, event_cnt, 0)
         if engine["unfinished"] != np.uint64(0):
+            engine["resume_at"] = np.uint64(start)
             return event_cnt
         start += 1
     for i in range(start, stop):

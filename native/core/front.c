@@ -186,8 +186,8 @@ const char *wirematch_strerror(int result)
     case -EBUSY: return "the symbol has orders: set its window before the first one";
     case -ENOBUFS: return "too little room for events: give wirematch_room(book, command_cnt), or "
                           "fewer commands a call; nothing was done";
-    case -EAGAIN: return "reserve orders trade more often than there is room for events: take these, "
-                         "then call again from command wirematch_resume(book) on";
+    case -EAGAIN: return "reserve orders trade more often than there is room for events: take "
+                         "these, then call again from command wirematch_resume(book) on";
     case -EBADMSG: return "a command had a field out of range or a handle that is live; it was "
                           "passed over, the others were applied";
     default: return "not a result of this library";

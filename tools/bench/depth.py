@@ -19,6 +19,7 @@ from numba import njit
 
 from tools import workload
 from tools.bench import core  # first: it chooses where kernels are cached
+from tools.bench import core_run
 
 from appliance.hot.depth import publish_symbol  # noqa: E402
 from appliance.hot.depth_state import HEAD_WORDS, LEVEL_WORDS, row_words  # noqa: E402
@@ -73,8 +74,8 @@ def _check(book, depth, levels):
 def measure(path, messages, rounds):
     """A row of figures for each of LEVELS. Raises WrongDepth, WorkloadError, OSError."""
     records = workload.read(path, messages)
-    book, events = core.make_book(records)
-    core.run(book, workload.to_commands(records), core.BURST, events)
+    book, events = core_run.make_book(records)
+    core_run.run(book, workload.to_commands(records), core_run.BURST, events)
     symbols, rows = book.symbols.size, []
     times = max(1, 100 // symbols)            # short rounds: the best of them was not interrupted
     for levels in LEVELS:
