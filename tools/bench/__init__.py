@@ -9,7 +9,8 @@ import sys
 
 import click
 
-NAMES = {"core": "The matching core's rate on workload files, results checked.",
+NAMES = {"adversarial": "What an order costs in books made to hurt, against w3.",
+         "core": "The matching core's rate on workload files, results checked.",
          "gate": "Instructions a message of the compiled book, against the figures kept.",
          "partitions": "Several matchers under a flood of orders, beside bare receivers.",
          "tracer": "What the kernel's path costs here: AF_XDP in, 0, 1 or 3 frames out."}
