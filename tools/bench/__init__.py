@@ -9,7 +9,8 @@ import sys
 
 import click
 
-NAMES = {"core": "The matching core's rate on workload files, results checked.",
+NAMES = {"adversarial": "What an order costs in books made to hurt, against w3.",
+         "core": "The matching core's rate on workload files, results checked.",
          "gate": "Instructions a message of the compiled book, against the figures kept.",
          "depth": "What publishing depth in shared memory costs.",
          "partitions": "Several matchers under a flood of orders, beside bare receivers.",
