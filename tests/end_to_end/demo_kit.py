@@ -49,6 +49,11 @@ def rights_of(pid: int) -> Rights:
     return Rights(int(rows["Uid"].split()[1]), int(rows["CapEff"], 16), int(rows["NoNewPrivs"]))
 
 
+def _interruptible():
+    """A background job's children ignore SIGINT; a demo that a test interrupts must not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Demo:
     """A demo under way. `played`: through `play`, else the plain command."""
 
@@ -60,7 +65,7 @@ class Demo:
         with open(self.out, "w") as out, open(self.err, "w") as err:
             self.process = subprocess.Popen(
                 [*before, sys.executable, "-m", *program, *arguments], cwd=ROOT, stdout=out,
-                stderr=err, stdin=subprocess.DEVNULL,
+                stderr=err, stdin=subprocess.DEVNULL, preexec_fn=_interruptible,
                 env=os.environ | {"TMPDIR": str(self.folder)} | (environment or {}))
 
     @property
