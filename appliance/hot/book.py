@@ -124,7 +124,8 @@ def _enter(book, commands, i, events, event_cnt):
     book.totals[order] = np.uint32(qty)
     book.owners[order] = np.uint16(command["account"])
     number = next_order_ref(book)
-    book.extras[order]["number"] = np.uint64(number)
+    if np.int64(command["flags"]) & ASIDE != 0:
+        book.extras[order]["number"] = np.uint64(number)
     event_cnt = put_event(events, event_cnt, ACCEPTED, side, 0, 0, order, 0, qty, 0, 0, number)
     return _settle(book, command, order, owner, price_ticks, qty, events, event_cnt, 1)
 
@@ -194,7 +195,8 @@ def _replace(book, command, target, events, event_cnt):
     book.totals[order] = np.uint32(total)
     book.owners[order] = np.uint16(command["account"])
     number = next_order_ref(book)
-    book.extras[order]["number"] = np.uint64(number)
+    if flags & ASIDE != 0:
+        book.extras[order]["number"] = np.uint64(number)
     event_cnt = put_event(events, event_cnt, REPLACED, side, 0, RESTING_DEAD, order, target, qty, 0,
                           0, number)
     if was_shown and flags & ASIDE == 0 and not may_not_rest(command) \
@@ -219,7 +221,9 @@ def _look_ahead(book, commands, i):
     if later < np.uint64(commands.shape[0]):
         target = np.int64(commands[later]["target"])
         none = (target - 1) >> 63
-        prefetch(book.orders, target | np.int64(commands[later]["order"]) & none)
+        order = target | np.int64(commands[later]["order"]) & none
+        prefetch(book.orders, order)
+        prefetch(book.totals, order)
         target = np.int64(commands[np.uint64(i + NEARER)]["target"])
         if target < book.orders.shape[0]:
             soon = book.orders[target]

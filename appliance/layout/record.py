@@ -123,7 +123,7 @@ EXTRA = native(
     "extra", 24, "What an order that is not plain has beside its place; valid with EXTRA_BIT.",
     ("reserve", "u32", "shares not shown"), ("floor", "u32", "shares shown at a time, 0 none"),
     ("least", "u32", "minimum quantity of a hidden order, 0 none"), ("pad", "u32", "zero"),
-    ("number", "u64", "its order reference n (valid for every order that is not plain)"),
+    ("number", "u64", "its order reference n (valid for an order that is not shown)"),
 )
 
 LEVEL = native(

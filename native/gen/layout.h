@@ -328,7 +328,7 @@ struct wm_extra {
     wm_u32 floor;                        /* shares shown at a time, 0 none */
     wm_u32 least;                        /* minimum quantity of a hidden order, 0 none */
     wm_u32 pad;                          /* zero */
-    /* its order reference n (valid for every order that is not plain) */
+    /* its order reference n (valid for an order that is not shown) */
     wm_u64 number;
 };
 _Static_assert(sizeof(struct wm_extra) == 24, "size");
