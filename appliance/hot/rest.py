@@ -13,7 +13,7 @@ from ..layout.record import (
 from .events import put_event
 from .far import far_slot_at
 from .kernel import inlined, kernel, unlikely
-from .levels import PLACE, append, append_aside, is_far, ladder_place, owner_of, shown_owners
+from .levels import PLACE, append, append_aside, is_far, ladder_place, shown_owners
 from .window import follow
 
 ASIDE = HIDDEN | AUCTION                 # command.flags of an order that is never shown
