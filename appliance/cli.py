@@ -12,19 +12,21 @@ import click
 
 FAILURE, CANNOT_RUN = 1, 77
 
-# Sub-commands of tools/: name -> (module with a click command named `command`, short help).
+# Sub-commands of other modules: name -> (module with a click command named `command`, short help).
 TOOLS = {
+    "journal": ("appliance.journal.play_command", "Look at a partition's journal, and play it."),
     "flow": ("tools.flow", "Make an order capture: from real data, a workload file or a seed."),
     "replay": ("tools.replay", "Replay a capture onto an interface."),
     "record": ("tools.record", "Write a feed to a capture file, from the subscriber's side."),
     "demo": ("tools.demo", "Run the whole appliance on real orders here, and judge it."),
     "bench": ("tools.bench", "Measure the core, the partitions, the kernel's path."),
+    "faults": ("tools.faults", "Make faults on purpose: hostile frames, and a verdict."),
     "build-core": ("tools.build_core", "Build the matching core as a C library."),
 }
 
 
 class Lazy(click.Group):
-    """A group that imports a tool only when it is used, and lists it without importing."""
+    """A group that imports a TOOL only when it is used, and lists it without importing."""
 
     def list_commands(self, context):
         """Names of all sub-commands, sorted."""

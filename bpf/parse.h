@@ -28,11 +28,6 @@ static __always_inline void *take(struct cursor *cursor, __u32 sz)
     return header;
 }
 
-static __always_inline int is_vlan(__be16 ether_type)
-{
-    return ether_type == bpf_htons(ETH_P_8021Q) || ether_type == bpf_htons(ETH_P_8021AD);
-}
-
 /* Whether the one's complement sum of a 20-byte IPv4 header is right. */
 static __always_inline int ipv4_checksum_holds(const struct iphdr *ip)
 {

@@ -231,3 +231,28 @@ int64_t wm_bare_send(int32_t fd, uint8_t *umem, uint32_t frame_sz, uint32_t rx_c
     unmap(&bare);
     return result && result != -EAGAIN && result != -EBUSY ? result : sent;
 }
+
+int32_t wm_bare_bursts(int32_t fd, uint8_t *umem, uint32_t frame_sz, uint32_t rx_cnt,
+                       uint32_t tx_cnt, const uint8_t *packet, uint32_t sz, int32_t burst,
+                       int32_t count, uint64_t *burst_ns)
+{
+    struct bare bare = { .fd = fd, .umem = umem, .frame_sz = frame_sz, .rx_cnt = rx_cnt,
+                         .tx_cnt = tx_cnt };
+    int32_t done = 0, result = map_all(&bare);
+    if (result)
+        return result;
+    for (; done < count && !result; done++) {
+        uint64_t begun = now_ns();
+        for (int i = 0; i < burst; i++)
+            if (!transmit(&bare, packet, sz))
+                result = -ENOBUFS;
+        while (!result && LOAD(bare.tx.consumer) != bare.tx.own) {
+            int kicked = wm_kick_tx(fd);
+            if (kicked && kicked != -EAGAIN && kicked != -EBUSY)
+                result = kicked;
+        }
+        burst_ns[done] = now_ns() - begun;
+    }
+    unmap(&bare);
+    return result ? result : done;
+}

@@ -1,7 +1,6 @@
 /* The system calls that a busy loop may make: wake-ups of the AF_XDP rings and the ways to wait. */
 #include "native.h"
 #include <poll.h>
-#include <sched.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -13,11 +12,6 @@ int32_t wm_kick_tx(int32_t xsk_fd)
 int32_t wm_kick_rx(int32_t xsk_fd)
 {
     return recvfrom(xsk_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0 ? -errno : 0;
-}
-
-int32_t wm_yield(void)
-{
-    return sched_yield() ? -errno : 0;
 }
 
 int32_t wm_sleep_ns(int64_t ns)

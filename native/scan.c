@@ -2,6 +2,7 @@
    chosen once when the library is loaded. All that the CPU has are exported, so that a test can
    hold them together and a bench can compare them with the plain one. */
 #include "native.h"
+#include "gen/layout.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -33,7 +34,7 @@ static inline int64_t narrow(const int32_t **first, int64_t cnt, int32_t wanted,
     const int32_t *prices = *first;
     while (cnt > stretch) {
         int64_t half = cnt >> 1;
-        prices += prices[half - 1] < wanted ? half : 0;
+        prices += half & -(int64_t)(prices[half - 1] < wanted);     /* a mask: no branch to miss */
         cnt -= half;
     }
     *first = prices;
@@ -47,33 +48,35 @@ __attribute__((target("avx2,popcnt")))
 static int64_t below_avx2(const int32_t *prices, int64_t cnt, int32_t wanted)
 {
     const __m256i limit = _mm256_set1_epi32(wanted);
-    int64_t found = 0, i = 0;
-    for (; i + 8 <= cnt; i += 8) {
-        __m256i eight = _mm256_loadu_si256((const __m256i *)(prices + i));
-        __m256i smaller = _mm256_cmpgt_epi32(limit, eight);
-        found += __builtin_popcount((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(smaller)));
+    __m256i even = _mm256_setzero_si256(), odd = even;       /* a lane that is smaller gives -1 */
+    int64_t i = 0;
+    for (; i + 16 <= cnt; i += 16) {
+        const __m256i *sixteen = (const __m256i *)(prices + i);
+        even = _mm256_sub_epi32(even, _mm256_cmpgt_epi32(limit, _mm256_loadu_si256(sixteen)));
+        odd = _mm256_sub_epi32(odd, _mm256_cmpgt_epi32(limit, _mm256_loadu_si256(sixteen + 1)));
     }
-    if (i < cnt) {                            /* lanes past the end are neither read nor counted */
-        __m256i some = _mm256_loadu_si256((const __m256i *)(lanes + 8 - (cnt - i)));
-        __m256i rest = _mm256_maskload_epi32(prices + i, some);
-        __m256i smaller = _mm256_and_si256(some, _mm256_cmpgt_epi32(limit, rest));
-        found += __builtin_popcount((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(smaller)));
+    for (; i < cnt; i += 8) {                 /* lanes past the end are neither read nor counted */
+        int64_t rest = cnt - i < 8 ? cnt - i : 8;
+        __m256i some = _mm256_loadu_si256((const __m256i *)(lanes + 8 - rest));
+        __m256i smaller = _mm256_cmpgt_epi32(limit, _mm256_maskload_epi32(prices + i, some));
+        even = _mm256_sub_epi32(even, _mm256_and_si256(some, smaller));
     }
-    return found;
+    even = _mm256_add_epi32(even, odd);
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(even), _mm256_extracti128_si256(even, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xB1)));
 }
 
 __attribute__((target("avx512f,popcnt")))
 static int64_t below_avx512(const int32_t *prices, int64_t cnt, int32_t wanted)
 {
     const __m512i limit = _mm512_set1_epi32(wanted);
-    int64_t found = 0;
-    for (int64_t i = 0; i < cnt; i += 16) {
-        int64_t rest = cnt - i;
-        __mmask16 some = rest >= 16 ? 0xFFFF : (__mmask16)((1u << rest) - 1);
-        __m512i sixteen = _mm512_maskz_loadu_epi32(some, prices + i);
-        found += __builtin_popcount(_mm512_mask_cmplt_epi32_mask(some, sixteen, limit));
-    }
-    return found;
+    int64_t found = 0, i = 0;
+    for (; i + 16 <= cnt; i += 16)
+        found += __builtin_popcount(_mm512_cmplt_epi32_mask(_mm512_loadu_si512(prices + i), limit));
+    __mmask16 some = (__mmask16)((1u << (cnt - i)) - 1);         /* what is left, none perhaps */
+    __m512i rest = _mm512_maskz_loadu_epi32(some, prices + i);
+    return found + __builtin_popcount(_mm512_mask_cmplt_epi32_mask(some, rest, limit));
 }
 
 __attribute__((constructor))
@@ -155,4 +158,29 @@ int64_t wm_gap_close(int32_t *array, int64_t cnt, int64_t at)
         return -EINVAL;
     memmove(array + at, array + at + 1, (size_t)(cnt - at - 1) * sizeof *array);
     return cnt - 1;
+}
+
+int64_t wm_block_open(int32_t *block, int64_t at, int32_t rank, int32_t slot)
+{
+    if (at < 0 || at >= WM_FAR_BLOCK)
+        return -EINVAL;
+    int32_t *slots = block + WM_FAR_BLOCK;
+    size_t behind = (size_t)(WM_FAR_BLOCK - 1 - at) * sizeof *block;
+    memmove(block + at + 1, block + at, behind);
+    memmove(slots + at + 1, slots + at, behind);
+    block[at] = rank;
+    slots[at] = slot;
+    return 0;
+}
+
+int64_t wm_block_close(int32_t *block, int64_t at)
+{
+    if (at < 0 || at >= WM_FAR_BLOCK)
+        return -EINVAL;
+    int32_t *slots = block + WM_FAR_BLOCK;
+    size_t behind = (size_t)(WM_FAR_BLOCK - 1 - at) * sizeof *block;
+    memmove(block + at, block + at + 1, behind);
+    memmove(slots + at, slots + at + 1, behind);
+    block[WM_FAR_BLOCK - 1] = INT32_MAX;
+    return 0;
 }

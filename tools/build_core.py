@@ -7,7 +7,8 @@ objects by LLVM, linked with native/core/front.c and the price scan, and written
 wirematch.h, layout.h and two example programs. Who uses the library needs no Python.
 
 How long each array of a book is follows from hot/state.py: `plan` builds small books of several
-sizes and finds, for each array, the powers of the sizes that its extents are made of.
+sizes and finds, for each array, the powers of the sizes that its extents are made of, or the
+multiples of sizes that they are the sum of.
 """
 
 import os
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import tempfile
 from fractions import Fraction
+from math import prod
 from pathlib import Path
 
 import click
@@ -29,8 +31,9 @@ FLAGS = ("-O2", "-std=gnu11", "-fPIC", "-shared", "-Wall", "-Wextra",
 
 # The sizes of front.c by the fields of state.Sizes; a ladder has 2 ** lg_ladder prices.
 SIZES = ("symbols", "pages", "lg_ladder", "far_cap", "far_levels")
-_SMALL = {"symbols": 1, "pages": 1, "lg_ladder": 12, "far_cap": 2, "far_levels": 2}
-_OTHER = {"symbols": 3, "pages": 5, "lg_ladder": 13, "far_cap": 7, "far_levels": 11}
+_SMALL = {"symbols": 1, "pages": 1, "lg_ladder": 12, "far_cap": 64, "far_levels": 64}
+_OTHER = {"symbols": 3, "pages": 5, "lg_ladder": 13, "far_cap": 7 * 64, "far_levels": 11 * 64}
+TERMS = 3                                    # of an extent at most
 
 
 class PlanError(Exception):
@@ -54,55 +57,80 @@ def _units(sizes):
     return [1 << sizes[name] if name == "lg_ladder" else sizes[name] for name in SIZES]
 
 
-def plan() -> dict:
-    """{array: ((factor, powers) of its rows, the same of its columns, bytes an item)}.
+def _product(extents):
+    """The one term of an extent that is a factor times powers of the sizes; extents as in plan."""
+    small, _, *grown = extents
+    powers = [Fraction(extent, small).numerator.bit_length() - 1 for extent in grown]
+    factor = Fraction(small)
+    for unit, power in zip(_units(_SMALL), powers, strict=True):
+        factor /= unit ** power
+    return [(factor, powers)]
 
-    An extent is factor * the product of the sizes to their powers. Raises PlanError.
+
+def _sum(extents):
+    """The terms of an extent that is a constant and multiples of the sizes."""
+    small, _, *grown = extents
+    terms = [(Fraction(extent - small, unit), [int(other == k) for other in range(len(SIZES))])
+             for k, (extent, unit) in enumerate(zip(grown, _units(_SMALL), strict=True))]
+    constant = small - sum(extent - small for extent in grown)
+    return [term for term in terms if term[0]] + [(Fraction(constant), [0] * len(SIZES))]
+
+
+def _value(terms, sizes):
+    return sum(factor * prod(unit ** power for unit, power in zip(_units(sizes), powers,
+                                                                  strict=True))
+               for factor, powers in terms)
+
+
+def plan() -> dict:
+    """{array: (terms of its rows, the same of its columns, bytes an item)}.
+
+    An extent is the sum of its terms, a term (factor, powers) is factor * the product of the sizes
+    to their powers. Raises PlanError.
     """
-    small, other = _book(_SMALL), _book(_OTHER)
-    grown = [_book(_SMALL | {name: _SMALL[name] + 1 if name == "lg_ladder" else 2 * _SMALL[name]})
-             for name in SIZES]
+    books = [_book(_SMALL), _book(_OTHER), *(
+        _book(_SMALL | {name: _SMALL[name] + 1 if name == "lg_ladder" else 2 * _SMALL[name]})
+        for name in SIZES)]
     found = {}
-    for array, extents in small.items():
+    for array, first in books[0].items():
         rows = []
         for axis in (0, 1):
-            powers = [(ratio := Fraction(book[array][axis], extents[axis])).numerator.bit_length()
-                      - 1 for book in grown]
-            factor = Fraction(extents[axis])
-            for unit, power in zip(_units(_SMALL), powers, strict=True):
-                factor /= unit ** power
-            expected = factor
-            for unit, power in zip(_units(_OTHER), powers, strict=True):
-                expected *= unit ** power
-            if ratio.denominator != 1 or expected != other[array][axis]:
-                raise PlanError(f"book.{array}: {extents[axis]} elements at sizes {_SMALL} and "
-                                f"{other[array][axis]} at {_OTHER}: no product of powers of the "
-                                "sizes; teach native/core/front.c how long it is")
-            rows.append((factor, powers))
-        found[array] = (*rows, extents[2])
+            extents = [book[array][axis] for book in books]
+            fits = [terms for terms in (_product(extents), _sum(extents))
+                    if _value(terms, _OTHER) == extents[1]
+                    and all(factor > 0 for factor, _ in terms) and len(terms) <= TERMS]
+            if not fits:
+                raise PlanError(f"book.{array}: {extents[0]} elements at sizes {_SMALL} and "
+                                f"{extents[1]} at {_OTHER}: neither a product of powers of the "
+                                f"sizes nor a sum of {TERMS} terms; teach native/core/front.c how "
+                                "long it is")
+            rows.append(fits[0])
+        found[array] = (*rows, first[2])
     return found
 
 
 def plan_header(kernels: dict, cpu: str) -> str:
     """plan.h of native/core/front.c: kernels' symbols and the plan. kernels: {name: symbol}."""
+    from appliance.hot.abi import WORK_WORDS
     from appliance.hot.book import EVENTS_A_COMMAND, EVENTS_SPARE
     arrays = plan()
     ladders, _, _ = arrays["levels"]
 
-    def extent(part):
-        factor, powers = part
-        return (f"{{ {factor.numerator}u, {factor.denominator}u, "
-                f"{{ {', '.join(map(str, powers))} }} }}")
+    def extent(terms):
+        return "{ { " + ", ".join(
+            f"{{ {factor.numerator}u, {factor.denominator}u, {{ {', '.join(map(str, powers))} }} }}"
+            for factor, powers in terms) + " } }"
 
     lines = ["/* Printed by tools/build_core.py. */",
-             "struct plan_extent { uint32_t factor, divisor; uint8_t powers[5]; };",
+             "struct plan_term { uint32_t factor, divisor; uint8_t powers[5]; };",
+             f"struct plan_extent {{ struct plan_term terms[{TERMS}]; }};",
              "static const struct { struct plan_extent rows, columns; uint32_t item_sz; } PLAN[] =",
              "{",
              *(f"    {{ {extent(rows)}, {extent(columns)}, {size} }},    /* {name} */"
                for name, (rows, columns, size) in arrays.items()), "};",
              f"enum {{ PLAN_CNT = {len(arrays)}, EVENTS_A_COMMAND = {EVENTS_A_COMMAND}, "
-             f"EVENTS_SPARE = {EVENTS_SPARE}, "
-             f"LADDERS_A_SYMBOL = {ladders[0]} }};",
+             f"EVENTS_SPARE = {EVENTS_SPARE}, WORK_WORDS = {WORK_WORDS}, "
+             f"TERMS = {TERMS}, LADDERS_A_SYMBOL = {ladders[0][0]} }};",
              f'#define CPU "{cpu}"',
              *(f"#define KERNEL_{name.upper()} {symbol}" for name, symbol in kernels.items())]
     return "\n".join(lines) + "\n"

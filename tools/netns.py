@@ -84,19 +84,44 @@ def veth_pair(left: Namespace, left_name: str, left_ip: str,
               right: Namespace, right_name: str, right_ip: str, queue_cnt: int = 1) -> None:
     """A veth pair between two namespaces: fixed MACs, permanent neighbours, no offloads (a frame
     on the wire is complete then, with its checksum), multicast routed to the device."""
+    link_pair(left, left_name, right, right_name, queue_cnt)
+    settle(left, left_name, left_ip, right_ip)
+    settle(right, right_name, right_ip, left_ip)
+
+
+def link_pair(left: Namespace, left_name: str, right: Namespace, right_name: str,
+              queue_cnt: int = 1) -> None:
+    """A bare veth pair without offloads, both ends down and without addresses."""
     queues = ("numrxqueues", str(queue_cnt), "numtxqueues", str(queue_cnt))
     left.run("ip", "link", "add", left_name, *queues, "type", "veth",
              "peer", "name", right_name, *queues, "netns", right.path)
-    ends = ((left, left_name, left_ip, right_ip), (right, right_name, right_ip, left_ip))
-    for namespace, name, ip, other_ip in ends:
+    for namespace, name in ((left, left_name), (right, right_name)):
         namespace.run("ethtool", "-K", name, "tx", "off", "gro", "off", "gso", "off", "tso", "off")
-        namespace.run("sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1",
-                      f"net.ipv4.conf.{name}.rp_filter=0", "net.ipv4.conf.all.rp_filter=0")
-        namespace.run("ip", "link", "set", name, "address", mac_of(ip), "up")
-        namespace.run("ip", "addr", "add", f"{ip}/24", "dev", name)
-        namespace.run("ip", "neigh", "replace", other_ip, "lladdr", mac_of(other_ip), "dev", name,
-                      "nud", "permanent")
-        namespace.run("ip", "route", "add", "224.0.0.0/4", "dev", name)
+        namespace.run("sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1")
+
+
+def settle(namespace: Namespace, name: str, ip: str, other_ip: str) -> None:
+    """One end's address, MAC and way to the other address; it is up then."""
+    namespace.run("sysctl", "-qw", f"net.ipv4.conf.{name}.rp_filter=0",
+                  "net.ipv4.conf.all.rp_filter=0")
+    namespace.run("ip", "link", "set", name, "address", mac_of(ip), "up")
+    namespace.run("ip", "addr", "add", f"{ip}/24", "dev", name)
+    namespace.run("ip", "neigh", "replace", other_ip, "lladdr", mac_of(other_ip), "dev", name,
+                  "nud", "permanent")
+    namespace.run("ip", "route", "add", "224.0.0.0/4", "dev", name)
+
+
+def relayed_pair(left: Namespace, left_name: str, left_ip: str, middle: Namespace,
+                 right: Namespace, right_name: str, right_ip: str) -> tuple[str, str]:
+    """As veth_pair, but the two ends meet only in `middle`, in the devices returned: whoever
+    carries frames between those is the wire."""
+    devices = "left", "right"
+    for end, name, device in ((left, left_name, "left"), (right, right_name, "right")):
+        link_pair(end, name, middle, device)
+        middle.run("ip", "link", "set", "dev", device, "up")
+    settle(left, left_name, left_ip, right_ip)
+    settle(right, right_name, right_ip, left_ip)
+    return devices
 
 
 def why_not() -> str:

@@ -1,11 +1,14 @@
-"""Classic pcap files: a memory-mapped reader with a compiled record index, and a writer.
+"""Capture files: a memory-mapped reader with a compiled index, and a writer of classic pcap.
 
-A file is a 24-byte header (magic, version, link type) and records of 16 bytes + frame: seconds,
-fraction (µs or ns by the magic), captured length, original length, in the writer's byte order.
-pcapng, compressed files, files cut in the middle of a record and frames cut by a capture's snap
-length are refused in words, as PcapError.
+A classic file is a 24-byte header (magic, version, link type) and records of 16 bytes + frame:
+seconds, fraction (µs or ns by the magic), captured length, original length, in the writer's byte
+order. pcapng is read too (`pcapng`), and both in gzip and zstd. Files cut in the middle of a record
+and frames cut by a capture's snap length are refused in words, as PcapError.
 """
 
+import gzip
+import importlib
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +23,10 @@ SNAP_SZ = 65535
 MAX_FRAME_SZ = 1 << 20
 MAGICS = {b"\xd4\xc3\xb2\xa1": (False, False), b"\x4d\x3c\xb2\xa1": (False, True),
           b"\xa1\xb2\xc3\xd4": (True, False), b"\xa1\xb2\x3c\x4d": (True, True)}
+PCAPNG, GZIP, ZSTD = b"\x0a\x0d\x0d\x0a", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 OTHERS = {
-    b"\x0a\x0d\x0d\x0a": "is a pcapng file; convert it with: editcap -F pcap {0} {1}.pcap",
     b"\x34\xcd\xb2\xa1": "is a pcap file of a modified kind; convert it with: "
                          "editcap -F pcap {0} {1}.pcap",
-    b"\x1f\x8b": "is compressed with gzip; unpack it first: gunzip -k {0}",
-    b"\x28\xb5\x2f\xfd": "is compressed with zstd; unpack it first: zstd -d {0}",
 }
 _CHUNK = 1 << 20
 _READ_ONLY = numba.types.Array(numba.uint8, 1, "C", readonly=True)
@@ -39,10 +40,11 @@ class PcapError(ValueError):
 class Pcap:
     """An indexed file. Packet i is data[offsets[i] : offsets[i] + lengths[i]].
 
-    data: u8, the whole file, mapped privately (what is written there stays in memory).
+    data: u8, the whole file, unpacked or mapped privately (what is written there stays in memory).
     offsets: i64. lengths: u32, captured bytes. times_ns: i64, since 1970.
-    nanosecond, big_endian: as in the file's magic. link_type: 1 is Ethernet.
-    snap_sz: the header's snap length. cut_tail: a last record that is not whole was left out.
+    nanosecond, big_endian: as in the file's magic (pcapng: the first section's).
+    link_type: 1 is Ethernet. snap_sz: the header's snap length. cut_tail: a last record that is
+    not whole was left out.
     """
 
     path: Path
@@ -117,7 +119,7 @@ def _refusal(path, start: bytes) -> PcapError:
         if start.startswith(magic):
             return PcapError(f"{path} " + text.format(path, Path(path).stem))
     return PcapError(f"{path} is not a pcap file: it begins with {start[:4].hex() or 'nothing'}, "
-                     "a pcap file with d4c3b2a1, 4d3cb2a1, a1b2c3d4 or a1b23c4d")
+                     "a pcap file with d4c3b2a1, 4d3cb2a1, a1b2c3d4 or a1b23c4d, pcapng 0a0d0d0a")
 
 
 def _trouble(path, code, count, off, data, big) -> PcapError:
@@ -136,16 +138,49 @@ def _trouble(path, code, count, off, data, big) -> PcapError:
                      "made with a snap length; capture again with -s 0 to have whole frames")
 
 
+def _content(path) -> np.ndarray:
+    """The bytes of the file, unpacked where it is compressed."""
+    with open(path, "rb") as file:
+        start = file.read(4)
+        file.seek(0)
+        try:
+            if start.startswith(GZIP):
+                return np.frombuffer(bytearray(gzip.decompress(file.read())), np.uint8)
+            if start == ZSTD:
+                return np.frombuffer(bytearray(_unpack_zstd(path, file)), np.uint8)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
+            raise PcapError(f"{path} is compressed and cannot be unpacked: {problem}; copy the "
+                            "file again") from problem
+    return np.memmap(path, np.uint8, "c").view(np.ndarray) if start else np.empty(0, np.uint8)
+
+
+def _unpack_zstd(path, file):
+    try:
+        zstandard = importlib.import_module("zstandard")
+    except ModuleNotFoundError as missing:
+        raise PcapError(f"{path} is compressed with zstd, which needs the package zstandard: pip "
+                        "install 'wirematch[tools]', or unpack it first: zstd -d") from missing
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
+            return reader.read()
+    except zstandard.ZstdError as problem:
+        raise PcapError(f"{path} is compressed and cannot be unpacked: {problem}; copy the file "
+                        "again") from problem
+
+
 def read(path, limit: int | None = None, drop_cut_tail: bool = False) -> Pcap:
-    """Maps the file and indexes its records, or the first `limit` of them.
+    """Maps (or unpacks) the file and indexes its records, or the first `limit` of them.
 
     drop_cut_tail leaves out a last record that the end of the file cuts, which is otherwise an
     error (a capture that was killed, or a sample made with head, ends so). Raises PcapError (see
     above), and OSError when the file cannot be opened.
     """
     path = Path(path)
-    with open(path, "rb") as file:
-        header = file.read(HEADER_SZ)
+    data = _content(path)
+    header = data[:HEADER_SZ].tobytes()
+    if header[:4] == PCAPNG:
+        from . import pcapng
+        return pcapng.index(path, data, limit, drop_cut_tail)
     if header[:4] not in MAGICS:
         raise _refusal(path, header)
     if len(header) < HEADER_SZ:
@@ -153,7 +188,6 @@ def read(path, limit: int | None = None, drop_cut_tail: bool = False) -> Pcap:
     big, nanosecond = MAGICS[header[:4]]
     order = "big" if big else "little"
     snap_sz, link = (int.from_bytes(header[at:at + 4], order) for at in (16, 20))
-    data = np.memmap(path, np.uint8, "c").view(np.ndarray)
     parts, count, off, state = [], 0, HEADER_SZ, np.zeros(2, np.int64)
     while off < data.size and (limit is None or count < limit):
         room = _CHUNK if limit is None else min(_CHUNK, limit - count)

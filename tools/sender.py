@@ -1,8 +1,7 @@
 """Senders of captured packets: whole frames on an interface, or payloads through UDP sockets.
 
 Both are given a `tools.pcap.Pcap` and answer `send(start, stop)` with how many packets left, so
-replay and demo need not know which they have. `wait` is the clock of both. `rewrite` gives frames
-other addresses first, with new checksums.
+replay and demo need not know which they have. `wait` is the clock of both.
 """
 
 import errno
@@ -10,18 +9,18 @@ import os
 import resource
 import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numba
 import numpy as np
 
 from appliance.native import check, ffi, lib
 
-from .flows.encode import seal
 from .pcap import ETHERNET, Pcap, PcapError
 
 SPIN_NS = 80_000             # the last stretch before a packet's time is spun, not slept
 RETRY_NS = 20_000_000        # a full device is tried again for this long
+FULL_S = 20e-6               # pause before each such try
 _BUSY = (errno.ENOBUFS, errno.EAGAIN)
 _SOL_PACKET, _PACKET_QDISC_BYPASS = 263, 20
 
@@ -102,7 +101,7 @@ def ip_text(number: int) -> str:
     return socket.inet_ntoa(int(number).to_bytes(4, "big"))
 
 
-def _moved(ends, table):
+def moved(ends, table):
     """ends (u32[n, 2]) with every (ip, port) of `table` exchanged; port 0 in a key or value means
     any port, and the same port; an entry with a port goes before one without."""
     result = ends.copy()
@@ -115,49 +114,6 @@ def _moved(ends, table):
     return result
 
 
-@numba.njit("void(u1[::1], i8[::1], u4[::1], i8[::1], u4[:,::1], u4[:,::1])", cache=True)
-def _readdress(data, offsets, lengths, starts, sources, targets):
-    """Writes the ends into the frames and seals them."""
-    for i in range(offsets.size):
-        off = offsets[i]
-        if starts[i] != off + 42:
-            continue
-        for byte in range(4):
-            data[off + 26 + byte] = sources[i, 0] >> (24 - 8 * byte)
-            data[off + 30 + byte] = targets[i, 0] >> (24 - 8 * byte)
-        for byte in range(2):
-            data[off + 34 + byte] = sources[i, 1] >> (8 - 8 * byte)
-            data[off + 36 + byte] = targets[i, 1] >> (8 - 8 * byte)
-        seal(data, off, 34 + numba.int64(data[off + 38]) * 256 + numba.int64(data[off + 39]))
-
-
-def rewrite(pcap: Pcap, *, destination=None, destination_mac=None, source_mac=None,
-            sources=None) -> Pcap:
-    """The capture with other addresses, in memory (the file stays as it is).
-
-    destination: (ip, port), port 0 keeps it; for every UDP packet; or a table like sources.
-    sources: {(ip, port): (ip, port)}, port 0 = any, the same. MACs are six bytes, for every packet.
-    Addresses change only in untagged IPv4 UDP without options, where both checksums are made anew.
-    """
-    data = pcap.data.copy()
-    result = replace(pcap, data=data)
-    if destination or sources:
-        found = payloads(pcap)
-        targets = found.targets.copy()
-        if isinstance(destination, dict):
-            targets = _moved(found.targets, destination)
-        elif destination:
-            targets[:, 0] = ip_number(destination[0])
-            if destination[1]:
-                targets[:, 1] = destination[1]
-        _readdress(data, pcap.offsets, pcap.lengths, found.starts,
-                   _moved(found.sources, sources or {}), targets)
-    for mac, at in ((destination_mac, 0), (source_mac, 6)):
-        for byte in range(6 if mac else 0):
-            data[pcap.offsets + at + byte] = mac[byte]
-    return result
-
-
 def wait(due_ns, start, stop, zero_ns, deadline_ns, spin_ns=SPIN_NS) -> int:
     """Sleeps, then spins, until packet `start` is due (zero_ns + due_ns[start], monotonic clock) or
     the deadline has come; returns how many of [start, stop) are due. due_ns: i64 array."""
@@ -167,6 +123,16 @@ def wait(due_ns, start, stop, zero_ns, deadline_ns, spin_ns=SPIN_NS) -> int:
 
 def _pointer(kind, array):
     return ffi.cast(kind, array.ctypes.data)
+
+
+def device_index(interface: str) -> int:
+    """The index of an interface of this thread's namespace. SendError names those there are."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        names = ", ".join(name for _, name in socket.if_nameindex())
+        raise SendError(errno.ENODEV, f"no interface {interface!r} here; there are: {names}"
+                        ) from None
 
 
 class _Sender:
@@ -199,7 +165,7 @@ class _Sender:
             give_up_ns = give_up_ns or now_ns + RETRY_NS
             if reason in _BUSY and now_ns < give_up_ns:
                 self.retries += 1
-                os.sched_yield()
+                time.sleep(FULL_S)
                 continue
             if reason in (errno.ENETDOWN, errno.ENXIO, errno.ENODEV, errno.EBADF):
                 raise SendError(reason, f"sending stopped at packet {at}: {os.strerror(reason)}; "
@@ -221,12 +187,7 @@ class RawSender(_Sender):
         if pcap.link_type != ETHERNET:
             raise PcapError(f"{pcap.path} has link type {pcap.link_type}; only Ethernet (1) can be "
                             "sent as frames")
-        try:
-            index = socket.if_nametoindex(interface)
-        except OSError:
-            names = ", ".join(name for _, name in socket.if_nameindex())
-            raise SendError(errno.ENODEV, f"no interface {interface!r} here; there are: {names}"
-                            ) from None
+        index = device_index(interface)
         try:
             self.fd = check(lib.wm_inject_socket(index), f"opening a packet socket on {interface}")
         except PermissionError:
@@ -254,41 +215,43 @@ class RawSender(_Sender):
 class UdpSender(_Sender):
     """Payloads through UDP sockets bound to the capture's sources: one socket for each (ip, port).
 
-    targets, sources: {(ip, port): (ip, port)}, exchanged first; port 0 = any, the same. Use it on
-    loopback or without rights. `receivers` gives the sockets, on which answers come.
+    targets, sources: {(ip, port): (ip, port)}, exchanged first; port 0 = any, the same. sockets:
+    {(ip, port): socket}, bound already; they stay open. Use it on loopback or without rights.
+    `receivers` gives the sockets, on which answers come.
     """
 
     kind = "UDP sockets"
 
-    def __init__(self, pcap: Pcap, targets=None, sources=None):
+    def __init__(self, pcap: Pcap, targets=None, sources=None, sockets=None):
         super().__init__(pcap)
         found = payloads(pcap)
         bad = np.flatnonzero(found.starts < 0)
         if len(bad):
             raise PcapError(f"{pcap.path}: packet {bad[0] + 1} is not a whole IPv4 UDP datagram "
                             f"({len(bad)} such): sockets can send only those; use raw frames")
-        froms = _moved(found.sources, sources or {})
-        tos = _moved(found.targets, targets or {})
+        froms = moved(found.sources, sources or {})
+        tos = moved(found.targets, targets or {})
         ends, owner = np.unique((froms[:, 0].astype(np.uint64) << np.uint64(16)) | froms[:, 1],
                                 return_inverse=True)
         allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if len(ends) > allowed - 64:
             raise PcapError(f"{pcap.path} has {len(ends)} sources; this process may open {allowed} "
                             "files (ulimit -n)")
-        self.receivers = {}
+        self.receivers, self._own = {}, []
         for end in ends.tolist():
-            self._bind(ip_text(end >> 16), end & 0xFFFF)
-        self._fds = np.array([s.fileno() for s in self.receivers.values()], np.int32)
-        self._kept = (owner.reshape(-1).astype(np.uint16), found.starts, found.sizes,
+            place = ip_text(end >> 16), end & 0xFFFF
+            self.receivers[place] = (sockets or {}).get(place) or self._bind(*place)
+        self.fds = np.array([s.fileno() for s in self.receivers.values()], np.int32)
+        self.kept = (owner.reshape(-1).astype(np.uint16), found.starts, found.sizes,
                       tos[:, 0].astype(">u4"), tos[:, 1].astype(">u2"))
         kinds = ("uint16_t *", "uint8_t *", "int64_t *", "uint32_t *", "uint32_t *", "uint16_t *")
-        arrays = (self._kept[0], pcap.data, *self._kept[1:])
+        arrays = (self.kept[0], pcap.data, *self.kept[1:])
         self._arrays = tuple(map(_pointer, kinds, arrays))
-        self._all = _pointer("int32_t *", self._fds)
+        self._all = _pointer("int32_t *", self.fds)
 
     def _bind(self, ip, port):
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.receivers[ip, port] = made
+        self._own.append(made)
         try:
             made.bind((ip, port))
         except OSError as problem:
@@ -296,11 +259,12 @@ class UdpSender(_Sender):
             raise SendError(problem.errno, f"binding a UDP socket to {ip}:{port}, a source in the "
                             f"capture: {problem.strerror}; give the address to an interface here, "
                             "or send from another with --from") from None
+        return made
 
     def _try(self, start, stop):
         return lib.wm_inject_payloads(self._all, *self._arrays, start, stop, self._error)
 
     def close(self):
         """Closes the sockets; harmless when repeated."""
-        for made in self.receivers.values():
+        for made in self._own:
             made.close()

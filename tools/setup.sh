@@ -3,7 +3,8 @@
 #
 # With root it installs the missing Debian packages. Without root, or without clang, it goes on with
 # what there is and says at the end what is missing and what that costs: the plain-socket rung needs
-# Python, a C compiler and nothing else.
+# Python, a C compiler and nothing else. WIREMATCH_DPDK=1 also installs what the DPDK port is built
+# with (many packages, for every card that DPDK knows: half a minute); `make test` asks for it.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +15,7 @@ NEEDED=(python3-venv python3-dev gcc libc6-dev make linux-libc-dev tzdata)
 NATIVE=(clang llvm libbpf-dev libelf-dev zlib1g-dev)
 TOOLS=(iproute2 ethtool procps util-linux tshark valgrind g++)
 ARM=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)   # one test: the scan of another CPU
+DPDK=(libdpdk-dev pkg-config)
 STAMPS=.venv/.stamps
 missing=()
 
@@ -44,6 +46,23 @@ packages() {
     else
         missing=("${wanted[@]}")
     fi
+}
+
+dpdk() {
+    [ "${WIREMATCH_DPDK:-0}" = 1 ] || return 0
+    command -v dpkg-query >/dev/null || return 0
+    local wanted
+    mapfile -t wanted < <(absent "${DPDK[@]}")
+    [ ${#wanted[@]} -eq 0 ] && return
+    if [ "$(id -u)" -ne 0 ]; then
+        say "no DPDK port: run as root: apt-get install ${wanted[*]}"
+        return
+    fi
+    say "installing ${wanted[*]} for the DPDK port"
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update -qq </dev/null &&
+        apt-get install -y -qq --no-install-recommends "${wanted[@]}" </dev/null >/dev/null; } ||
+        say "no DPDK port: ${wanted[*]} cannot be installed here; all else goes on"
 }
 
 done_before() {  # name, fingerprint: true when this step was finished with this fingerprint
@@ -78,7 +97,9 @@ builds() {
 }
 
 packages
+dpdk &
 environment
+wait $!
 builds
 .venv/bin/wirematch warm --if-needed
 if [ ${#missing[@]} -gt 0 ]; then

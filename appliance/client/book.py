@@ -4,6 +4,7 @@ Reconstruction only: nothing is matched here. After every message that touches a
 checked: one whose best buy price reaches its best sell price is counted as crossed.
 """
 
+import hashlib
 import struct
 from heapq import heapify, heappop, heappush
 
@@ -116,6 +117,17 @@ class Books:
         book = known[1](message)
         if book is not None and 0 < book.best(1) <= book.best(0):
             self.crossed_cnt += 1
+
+    def digest(self) -> str:
+        """A hash of every book: its orders in the sequence of their priority, levels, state. Equal
+        for two consumers who are at the same message, however they got there."""
+        found = hashlib.sha256()
+        for ref, (book, side, price, shares) in self.orders.items():
+            found.update(b"%d %d %d %d %d\n" % (book.locate, ref, side, price, shares))
+        for locate, book in sorted(self.by_locate.items()):
+            found.update(repr((locate, book.stock, book.state, *(
+                sorted(levels.items()) for levels in book.levels))).encode())
+        return found.hexdigest()
 
     def _book(self, locate):
         book = self.by_locate.get(locate)

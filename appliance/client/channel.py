@@ -18,9 +18,9 @@ class Partition:
     """One partition as its participants see it.
 
     Orders go to UDP ip:order_port; the feeds come as UDP multicast to group_a:feed_port and
-    group_b:feed_port; re-requests go to rerequest_ip:rerequest_port. feed_session: session name of
-    the feed. symbols: name -> (locate, tick size x 10,000, lot size in shares); sessions: account
-    -> session name of its orders.
+    group_b:feed_port; re-requests go to rerequest_ip:rerequest_port, and snapshots are had at
+    ip:glimpse_port (TCP). feed_session: session name of the feed. symbols: name -> (locate, tick
+    size x 10,000, lot size in shares); sessions: account -> session name of its orders.
     """
 
     number: int
@@ -35,6 +35,7 @@ class Partition:
     feed_session: str
     symbols: dict
     sessions: dict
+    glimpse_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def parse(content: dict) -> Channel:
                       p["feed_session"],
                       {s["name"]: (s["locate"], s["tick_size"], s["lot_size"])
                        for s in p["symbols"]},
-                      dict(p["sessions"]))
+                      dict(p["sessions"]), p["glimpse_port"])
             for p in content["partitions"]))
     except KeyError as error:
         raise ChannelError(f"the key {error} is missing; was it written by another version?"

@@ -5,10 +5,13 @@ alike: the next number, the newest number known to exist, datagrams that came to
 the missing ones may be asked for.
 """
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 KEPT_MAX = 1 << 16
 REQUEST_MAX = 65534
+DATAGRAM_MAX = 128                          # no datagram has as many messages
+LOST_MAX = 4                                # answers in a row that chance may lose
+DOUBT_MAX = 16                              # ... and that a host with a limit may refuse
 
 
 class InOrder:
@@ -16,7 +19,10 @@ class InOrder:
 
     expected: next number to hand out. newest: one past the highest number known to exist.
     retry_s: an unanswered request is repeated after this; progress_s: the least time between two
-    requests while the answers come. `counts` gets "gaps", "duplicates" and "overflow" (datagrams
+    requests while the answers come. After LOST_MAX requests without an answer each is for half as
+    many messages, down to one, and for twice as many after an answer: a path may take less than the
+    datagrams that a host fills. A number that was answered is halved only after DOUBT_MAX of them:
+    a host with a limit refuses some. `counts` gets "gaps", "duplicates" and "overflow" (datagrams
     that came too early when KEPT_MAX others were kept already; they are asked for again).
     """
 
@@ -29,7 +35,8 @@ class InOrder:
     def begin(self, first: int) -> None:
         """Nothing was taken yet, and `first` is the next number."""
         self.expected = self.newest = self.asked_for = first
-        self.asked_at = -1e9
+        self.asked_at, self.asked_cnt = -1e9, 0
+        self.most, self.good, self.lost_cnt = REQUEST_MAX, 1, 0
 
     @property
     def lacking(self) -> bool:
@@ -84,13 +91,39 @@ class InOrder:
                 self.expected = number + 1
                 yield number, block
 
+    def skip(self, number: int) -> None:
+        """What comes before `number` is not needed any more."""
+        if number <= self.expected:
+            return
+        self.expected, self.newest = number, max(self.newest, number)
+        self.kept = {seq: blocks for seq, blocks in self.kept.items()
+                     if seq + len(blocks) > number}
+        self.order = list(self.kept)
+        heapify(self.order)
+
     def ask(self, now: float) -> tuple | None:
         """(first, count) of the missing messages to request at this time, None when none is due."""
         if not self.lacking or self.asks_in(now) > 0:
             return None
-        self.asked_at, self.asked_for = now, self.expected
+        if self.expected > self.asked_for:
+            if self.asked_cnt:
+                self.good = self.asked_cnt
+            self.most, self.lost_cnt = min(2 * self.most, REQUEST_MAX), 0
+        elif self.asked_cnt:
+            self.lost_cnt += 1
+        if self.lost_cnt >= LOST_MAX or self.lost_cnt and self.most < REQUEST_MAX:
+            if self.lost_cnt % DOUBT_MAX == 0:
+                self.good = max(1, min(self.good, DATAGRAM_MAX) // 2)
+            self.most = max(self.good, min(self.asked_cnt, DATAGRAM_MAX) // 2)
         stop = self.order[0] if self.order else self.newest
-        return self.expected, min(stop - self.expected, REQUEST_MAX)
+        self.asked_cnt = min(stop - self.expected, self.most)
+        self.asked_at, self.asked_for = now, self.expected
+        return self.expected, self.asked_cnt
+
+    def hurry(self) -> None:
+        """The newest request or its answer is lost, as answers to later ones tell: the next is due
+        at once."""
+        self.asked_at = -1e9
 
     def asks_in(self, now: float) -> float:
         """Seconds until the next request is due; infinite when nothing is missing."""

@@ -7,17 +7,19 @@
         +------ pause, channel file read again <--- LOST <-----+  host silent, session ended,
                                                                    or another instance in the file
 
-A partition whose matcher died begins a new instance: other session names, an empty book. Then every
-order that was open, or of which no answer had come, is *void*: told once, with what was known of
-it; it may have executed unseen before. Within one instance a new login goes on where the old one
-stopped, and only orders that never reached the host are void.
+A partition without a journal whose matcher died begins anew: other session names, an empty book.
+Then every order that was open, or of which no answer had come, is *void*: told once, with what was
+known of it; it may have executed unseen before. Under the same session names, as a journal keeps
+them over any restart, a new login goes on where the old one stopped, and only orders that never
+reached the host are void: those of which the whole stream of answers says nothing, and those that
+the host has passed over, as an answer to a later one shows.
 """
 
 import time
 from typing import NamedTuple
 
 from .channel import ChannelError, Partition
-from .orders import Order, OrderSession
+from .orders import SETTLE_S, Order, OrderSession
 from .session import LoginError
 
 LOGGING_IN, RESUMING, IN, LOST = "logging in", "resuming", "in", "lost"
@@ -27,7 +29,8 @@ LOGIN_S = 3.0                      # without an answer the channel file is read 
 
 
 class OrderKey(NamedTuple):
-    """Names an order of an account for ever: partition, the partition's instance, UserRefNum."""
+    """Names an order of an account for ever: partition, the instance in which the line first saw
+    the session names that it trades under, UserRefNum."""
 
     partition: int
     instance: int
@@ -53,6 +56,7 @@ class Line:
                  opened=lambda sock: None, closing=lambda sock: None, silent_s=SILENT_S,
                  clock=time.monotonic, **options):
         self.part, self.account, self.password, self.find = part, account, password, find
+        self.instance = part.instance
         self.bind_ip, self.opened, self.closing = bind_ip, opened, closing
         self.silent_s, self.clock, self.options = silent_s, clock, options
         self.session, self.state, self.pending = None, LOST, {}
@@ -70,7 +74,7 @@ class Line:
 
     def key(self, user_ref_num: int) -> OrderKey:
         """The key of an order of the present instance."""
-        return OrderKey(self.part.number, self.part.instance, user_ref_num)
+        return OrderKey(self.part.number, self.instance, user_ref_num)
 
     def need(self) -> OrderSession:
         """The session; ConnectionError when there is none at the moment."""
@@ -113,6 +117,8 @@ class Line:
         for record in records:
             number = record.get("user_ref_num", 0)
             self.pending.pop(number, None)
+            if record.letter in "AJU" and self.is_in and self.pending:
+                self._void(events, [n for n in self.pending if n < number])
             events.append(Event("answer", self.part.number,
                                 self.key(number) if number else None, record))
         self._advance(events)
@@ -122,17 +128,16 @@ class Line:
         """Seconds until something is due."""
         if self.state == LOST:
             return max(0.0, self.due - self.clock()) if self.final is None else 3600.0
-        return min(self.session._next_duty(), 0.25)
+        return min(self.session._next_duty(), SETTLE_S if self.state == RESUMING else 0.25)
 
     def _advance(self, events):
         session = self.session
         if self.state == LOGGING_IN and session.session:
-            session.known, self.state = False, RESUMING
+            self.state = RESUMING
             session.query()
         if self.state == RESUMING and session.known:
             self.state, self.pause_s = IN, PAUSE_S
-            self._void(events, [n for n in self.pending if n > session.user_ref])
-            self.pending.clear()
+            self._void(events, list(self.pending))      # of the sessions before: no answer comes
             events.append(Event("in", self.part.number, self.key(0)))
         unanswered = self.state != IN and self.clock() - self.began > LOGIN_S
         if session.ended or session.silent_s > self.silent_s or unanswered \
@@ -150,11 +155,12 @@ class Line:
             return None                          # the appliance is just being started again
 
     def _name(self, part):
-        return part.instance, part.sessions.get(self.account, ""), part.feed_session
+        return part.sessions.get(self.account, ""), part.feed_session
 
     def _lose(self, events):
-        self.orders, self.expected = self.session.orders, self.session.expected
-        self.user_ref = self.session.user_ref
+        self.orders, self.user_ref = self.session.orders, self.session.user_ref
+        if self.session.session:                 # else it was never in, and knows no number
+            self.expected = self.session.expected
         self.closing(self.session.sock)
         self.session.sock.close()
         self.session, self.state = None, LOST
@@ -173,7 +179,7 @@ class Line:
         if not same:
             self._void(events, [n for n, order in self.orders.items() if order.open_qty])
             self._void(events, list(self.pending))
-            self.orders, self.expected = {}, 1
+            self.orders, self.expected, self.instance = {}, 1, part.instance
             self.pending.clear()
         self.part = part
         self.session = OrderSession(part, self.account, self.password, bind=(self.bind_ip, 0),

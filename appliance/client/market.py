@@ -48,7 +48,8 @@ class Market:
         self.feeds = {}
         try:
             for part in parts if feed_ip else ():
-                self.feeds[part.number] = FeedHandler(part, feed_ip, clock=clock)
+                self.feeds[part.number] = FeedHandler(part, feed_ip, clock=clock,
+                                                      login=(account, password))
         except OSError:
             self.close()
             raise
@@ -116,9 +117,9 @@ class Market:
 
     def _line(self, key: OrderKey) -> Line:
         line = self.lines[key.partition]
-        if key.instance != line.part.instance:
+        if key.instance != line.instance:
             raise KeyError(f"order {key.user_ref_num} was of instance {key.instance} of partition "
-                           f"{key.partition}, which is instance {line.part.instance} now: void")
+                           f"{key.partition}, which is instance {line.instance} now: void")
         return line
 
     def replace(self, key: OrderKey, quantity, price, **fields) -> OrderKey:
@@ -162,13 +163,12 @@ class Market:
     def sockets(self) -> list:
         """The sockets that may become readable."""
         order = [line.session.sock for line in self.lines.values() if line.session is not None]
-        return order + [sock for feed in self.feeds.values()
-                        for sock in (*feed.sockets, feed.asker)]
+        return order + [sock for feed in self.feeds.values() for sock in feed.all_sockets()]
 
     def wait_s(self) -> float:
         """Seconds until a turn is due though nothing arrives."""
         return min([line.wait_s() for line in self.lines.values()]
-                   + [feed.stream.asks_in(self.clock()) for feed in self.feeds.values()])
+                   + [feed.asks_in(self.clock()) for feed in self.feeds.values()])
 
     def poll(self, timeout: float = 0.0) -> list[Event]:
         """What has happened; waits up to `timeout` s for the first event.

@@ -16,6 +16,7 @@ from .session import LoginError, Session
 from .state import Order, follow
 
 MARKET = 0x7FFFFFFF
+SETTLE_S = 0.05                 # in which a stream that is sent again goes on, if it does
 __all__ = ["MARKET", "LoginError", "Order", "OrderSession"]
 
 
@@ -33,7 +34,15 @@ class OrderSession(Session):
         super().__init__(partition, account, password, bind=bind, token=token, retry_s=retry_s,
                          heartbeat_s=heartbeat_s, clock=clock)
         self.answers, self.orders, self.ready = answers, {}, []
-        self.user_ref, self.known = 0, False
+        self.user_ref, self.named, self.named_at = 0, 0, None
+
+    @property
+    def known(self) -> bool:
+        """Whether the last `query` was answered. A stream that is sent again holds answers to
+        earlier queries: such a one is followed, within SETTLE_S, by an order with a number that it
+        called unused or by another answer; the last one is followed by neither."""
+        return (self.named_at is not None and not self.stream.lacking
+                and self.clock() - self.named_at >= SETTLE_S)
 
     def resume(self, timeout: float = 5.0) -> int:
         """Finds by an Account Query where the account stands; returns its next UserRefNum.
@@ -41,10 +50,10 @@ class OrderSession(Session):
         After a login from number 1, `orders` is complete by then; answers are left for `poll`.
         TimeoutError when no acknowledgement comes for `timeout` s, or the session has ended.
         """
-        deadline, seen, self.known = self.clock() + timeout, [], False
+        deadline, seen = self.clock() + timeout, []
         self.query()
         while not self.known and not self.ended and self.clock() < deadline:
-            fresh = self.poll(0.05)
+            fresh = self.poll(SETTLE_S / 5)
             if fresh:
                 seen += fresh
                 deadline = self.clock() + timeout
@@ -94,7 +103,8 @@ class OrderSession(Session):
         return self._numbered("C", firm=firm, symbol=symbol, tags=tags)
 
     def query(self) -> None:
-        """Account Query: the answer `Q` names the next usable UserRefNum."""
+        """Account Query: the answer `Q` names the next usable UserRefNum; see `known`."""
+        self.named_at = None
         self.send_raw(encode("ouch", "in", "Q"))
 
     def _numbered(self, letter, **fields):
@@ -147,7 +157,11 @@ class OrderSession(Session):
 
     def _follow(self, record):
         if record.letter == "Q":
-            self.user_ref, self.known = max(self.user_ref, record.next_user_ref_num - 1), True
+            self.named, self.named_at = record.next_user_ref_num, self.clock()
+            self.user_ref = max(self.user_ref, self.named - 1)
         else:
-            self.user_ref = max(self.user_ref, record.get("user_ref_num", 0))
+            number = record.get("user_ref_num", 0)
+            if number >= self.named:
+                self.named_at = None
+            self.user_ref = max(self.user_ref, number)
             follow(self.orders, record)

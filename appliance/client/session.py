@@ -19,9 +19,11 @@ from ..layout.datagram import (
     Request, as_block, build_end_of_session, build_mold, build_request, login_request, parse_block,
     parse_datagram, unsequenced,
 )
+from ..layout.wire_session import PACKET_MAX
 from .inorder import InOrder
 
 PAYLOAD_MAX, HEADER_SZ = 1472, 20
+IP_MTU, IP_UDP_SZ = 14, 28                       # the kernel's option; headers of a datagram
 MESSAGE_MAX = PAYLOAD_MAX - HEADER_SZ - 3       # less the block's length and its letter
 END_OF_SESSION = 0xFFFF
 SENT_KEPT = 1 << 16                             # a host takes no number further ahead than that
@@ -179,6 +181,7 @@ class Session:
     def _answer_gap(self, request):
         """Sends the wanted messages again; those no longer kept as empty fillers."""
         self.counts["gaps_answered"] += 1
+        room = self._room()
         number = max(1, request.sequence)
         stop = min(request.sequence + request.count, self.next_up)
         while number < stop:
@@ -186,11 +189,19 @@ class Session:
             while number + len(blocks) < stop:
                 block = self.sent_blocks.get(number + len(blocks), b"")
                 size += 2 + len(block)
-                if size > PAYLOAD_MAX:
+                if size > room and blocks:
                     break
                 blocks.append(block)
             self._transmit(build_mold(self.token, number, blocks))
             number += len(blocks)
+
+    def _room(self):
+        """Bytes of payload that leave here in one piece: a host takes no fragments."""
+        try:
+            mtu = self.sock.getsockopt(socket.IPPROTO_IP, IP_MTU)
+        except OSError:
+            return PAYLOAD_MAX
+        return min(PAYLOAD_MAX, mtu - IP_UDP_SZ)
 
     def _keep_up(self):
         """Sends the login, the request and the heartbeat that are due."""
@@ -221,7 +232,7 @@ class Session:
             return
         while True:
             try:
-                payload = self.sock.recv(2048, socket.MSG_DONTWAIT)
+                payload = self.sock.recv(PACKET_MAX, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             except OSError as error:

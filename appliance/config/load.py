@@ -46,6 +46,8 @@ def load(path) -> Config:
     if not wrong:
         merged["name"] = given.get("name", merged["name"])
         merged["runtime_dir"] = merged["runtime_dir"].replace("{name}", merged["name"])
+        durability = merged["durability"]
+        durability["directory"] = durability["directory"].replace("{name}", merged["name"])
     sanity.judge(where, merged, symbols, accounts, wrong)
     if wrong:
         raise ConfigError(list(dict.fromkeys(wrong)))

@@ -34,6 +34,9 @@ Firm = _text(r"^[A-Za-z0-9]{0,4}\Z", "at most 4 letters or digits")
 SymbolName = _text(r"^[!-~]{1,8}\Z", "1 to 8 printable characters without spaces")
 TimeOfDay = _text(r"^(([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)?\Z",
                   'a time of day such as "08:00", or ""')
+Device = _text(r"^(net_[a-z_]+[0-9]+(,[!-~]+)?|[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7])\Z",
+               'a device of EAL: a virtual one such as "net_af_packet0,iface=eth1", or a PCI '
+               'address such as "0000:01:00.0"')
 PathText = _text(r"^[^\x00-\x1f]+\Z", "the path of a file")
 
 
@@ -49,6 +52,7 @@ ACCOUNTS_MAX = 4096
 PARTITIONS_MAX = 32                # uid_base + p and uid_base + 100 + p stay apart
 SOURCES_MAX = 1024                 # entries of the source allow-list
 QUEUE_MAX = 1023                   # no card has more receive queues
+PAYLOAD_MIN, PAYLOAD_MAX = 512, 4054           # the latter fills a frame of 4 KiB
 
 
 def seconds_of(time_of_day: str) -> int:
@@ -76,8 +80,17 @@ class Interface(_Table):
 
     name: _text(r"^[^/\s]{1,15}\Z", "the name of a network interface, at most 15 characters")
     ip: Ip
-    mode: Literal["auto", "zero-copy", "native", "generic", "socket", "null"]
+    mode: Literal["auto", "zero-copy", "native", "generic", "socket", "dpdk", "null"]
     queue: _number(0, QUEUE_MAX, "the first receive queue that is used")
+    payload: _number(PAYLOAD_MIN, PAYLOAD_MAX, "payload bytes of a packet")
+
+
+class Dpdk(_Table):
+    """[dpdk]: the devices of interface.mode = "dpdk"; see shm/dpdk.py."""
+
+    devices: list[Device]
+    huge_pages: bool
+    arguments: list[_text(r"^[!-~]+\Z", "one argument of EAL, without blanks")]
 
 
 class Partitions(_Table):
@@ -93,8 +106,12 @@ class Orders(_Table):
     order_port_base: PortNumber
     gap_hold_us: _number(0, 1_000_000)
     gap_request_interval_us: _number(10, 1_000_000)
+    flood_rate: _number(0, 100_000_000, "messages a second")
+    flood_burst: _number(1, 100_000_000, "messages")
     heartbeat_ms: _number(10, 60_000)
     silence_ms: _number(100, 3_600_000)
+    tcp_connections: _number(1, 1024, "connections")
+    tcp_per_source: _number(1, 1024, "connections")
 
 
 class Feed(_Table):
@@ -105,9 +122,11 @@ class Feed(_Table):
     port: PortNumber
     ttl: _number(0, 255)
     interface: str
+    interface_b: _text(r"^[^/\s]{0,15}\Z", 'the name of a network interface, or ""')
     heartbeat_ms: _number(10, 60_000)
     rerequest_port_base: PortNumber
     rerequests_per_second: _number(1, 10_000_000)
+    glimpse_port_base: _number(0, 65535, "a port, 0: the re-requests' number")
 
 
 class Capacity(_Table):
@@ -127,10 +146,12 @@ class Capacity(_Table):
 
 
 class Port(_Table):
-    """[port]: frames of a matcher's UMEM."""
+    """[port]: frames of a matcher's UMEM, and how many it takes at a time."""
 
     rx_frames: _power(6, 20)
     tx_frames: _power(6, 20)
+    batch: _number(1, 64, "frames")
+    huge_pages: Literal["auto", "always", "never"]
 
 
 class Cores(_Table):
@@ -138,6 +159,7 @@ class Cores(_Table):
 
     wait: Literal["auto", "spin", "yield", "block"]
     matcher: list[_number(0, 4095, "a CPU")]
+    realtime: _number(0, 99, "a priority of SCHED_FIFO, 0 none")
 
 
 class Supervision(_Table):
@@ -157,7 +179,11 @@ class Process(_Table):
 class Durability(_Table):
     """[durability]: what must have happened before an acknowledgement leaves."""
 
-    level: Literal["none"]
+    level: Literal["none", "process", "disk"]
+    directory: PathText
+    segment_mb: _number(1, 65536, "megabytes")
+    snapshot_commands: _number(0, 10**9, "commands, 0 none")
+    snapshots_kept: _number(1, 100)
 
 
 class AccountDefaults(_Table):
@@ -203,6 +229,7 @@ class Settings(_Table):
     accounts_file: PathText
     day: Day
     interface: Interface
+    dpdk: Dpdk
     partitions: Partitions
     orders: Orders
     feed: Feed

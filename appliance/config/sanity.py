@@ -8,6 +8,7 @@ import ipaddress
 import os
 from zoneinfo import ZoneInfo
 
+from ..layout.wire_session import MOLD_PAYLOAD_MAX
 from .mistakes import dotted, place, shown
 from .model import (
     ACCOUNTS_MAX,
@@ -20,6 +21,10 @@ from .model import (
 )
 from .placement import owner
 
+JOURNAL_LEAST = 16384
+UDP_PORTS = (("orders", "order_port_base"), ("feed", "rerequest_port_base"), ("feed", "port"))
+TCP_PORTS = (("orders", "order_port_base"), ("feed", "glimpse_port_base"))
+SHARES = "net_af_packet"          # of this driver an interface may have several devices
 POWERS = (("capacity", "feed_bytes"), ("capacity", "feed_messages"), ("capacity", "journal"),
           ("capacity", "link_depth"), ("port", "rx_frames"), ("port", "tx_frames"))
 
@@ -35,6 +40,7 @@ def judge(where, settings, symbols, accounts, wrong) -> None:
     _ports(settings, main)
     _groups(settings, main)
     _queues(settings, main)
+    _dpdk(settings, main)
     _rest(settings, main)
     if where["symbols"]:
         _symbols(settings, symbols, _Speaker(where["symbols"], wrong))
@@ -85,8 +91,13 @@ def _hours(settings, main):
 
 
 def _ports(settings, main):
+    for paths in (UDP_PORTS, TCP_PORTS):
+        _apart(settings, main, paths)
+
+
+def _apart(settings, main, paths):
     count, ranges = _count(settings), []
-    for path in (("orders", "order_port_base"), ("feed", "rerequest_port_base"), ("feed", "port")):
+    for path in paths:
         first = _get(settings, *path)
         if first is None or not 1 <= first <= 65535:
             continue
@@ -106,6 +117,12 @@ def _address(text):
         return ipaddress.IPv4Address(text)
     except (ipaddress.AddressValueError, TypeError):
         return None
+
+
+def _nobodys(source):
+    """Whether nobody can send from this address."""
+    address = _address(source)
+    return address is not None and not 0 < int(address) >> 24 < 224
 
 
 def _groups(settings, main):
@@ -130,8 +147,13 @@ def _groups(settings, main):
     name = _get(settings, "interface", "name", kind=str)
     feed = _get(settings, "feed", "interface", kind=str)
     if feed and name and feed != name:
-        main.say(("feed", "interface"), f' = "{feed}": only "" or interface.name = "{name}" '
-                 "for now; the feed leaves by the order interface")
+        main.say(("feed", "interface"), f' = "{feed}": feed A leaves by interface.name = "{name}", '
+                 'as acknowledgements do; write "" here, and name the other interface as '
+                 "feed.interface_b: feed B then leaves by it")
+    feed_b = _get(settings, "feed", "interface_b", kind=str)
+    if feed_b and feed_b == name:
+        main.say(("feed", "interface_b"), f' = "{feed_b}": that is interface.name, by which B '
+                 'leaves anyhow; write "", or name another interface')
 
 
 def _queues(settings, main):
@@ -141,6 +163,41 @@ def _queues(settings, main):
         main.say(("interface", "queue"), f" = {first}: {count} partitions with queues of their own "
                  f"would end at queue {first + count - 1}, the highest is {QUEUE_MAX}; lower it, "
                  'or choose partitions.layout = "shared"')
+
+
+def device_place(device: str) -> str:
+    """What a device of [dpdk] takes: the interface of a virtual one, or its PCI address."""
+    words = dict(word.partition("=")[::2] for word in device.split(",")[1:])
+    return words.get("iface", device.split(",")[0])
+
+
+def _dpdk(settings, main):
+    if _get(settings, "interface", "mode", kind=str) != "dpdk":
+        return
+    payload = _get(settings, "interface", "payload")
+    if payload and payload > MOLD_PAYLOAD_MAX:
+        main.say(("interface", "payload"), f" = {payload}: frames of a DPDK device carry "
+                 f"{MOLD_PAYLOAD_MAX} at most")
+    devices, count = _get(settings, "dpdk", "devices", kind=list) or [], _count(settings)
+    devices = [device for device in devices if isinstance(device, str)]
+    if devices and len(devices) != count:
+        main.say(("dpdk", "devices"), f" = {shown(devices)}: {len(devices)} for partitions.count = "
+                 f"{count}; each matcher is an EAL process with a device of its own, so name one "
+                 "for each partition, or [] for packet sockets")
+    places = {}
+    for device in devices:
+        first = places.setdefault(device_place(device), device)
+        if first is not device and not (
+                first.startswith(SHARES) and device.startswith(SHARES)):
+            main.say(("dpdk", "devices"), f": {shown(device)} takes {device_place(device)}, which "
+                     f"{shown(first)} has; two partitions may be on one interface only by "
+                     f"{SHARES}, where each sees all frames")
+    if _get(settings, "partitions", "layout", kind=str) == "shared":
+        main.say(("partitions", "layout"), ' = "shared": a DPDK device is one matcher\'s own; '
+                 'choose "auto"')
+    if _get(settings, "cores", "wait", kind=str) == "block":
+        main.say(("cores", "wait"), ' = "block": a DPDK device has nothing to sleep on; choose '
+                 '"spin", "yield" or "auto"')
 
 
 def _rest(settings, main):
@@ -154,6 +211,11 @@ def _rest(settings, main):
     if beat and silence and silence < 2 * beat:
         main.say(("orders", "silence_ms"), f" = {silence}: shorter than two heartbeats "
                  f"(orders.heartbeat_ms = {beat}), so live participants would be disconnected")
+    rate, burst = (_get(settings, "orders", key) for key in ("flood_rate", "flood_burst"))
+    if rate and burst and burst * 50 < rate:
+        main.say(("orders", "flood_burst"), f" = {burst}: less than a fiftieth of "
+                 f"orders.flood_rate = {rate}; the guard's clock stands still for up to 10 ms, so "
+                 "nobody could send at that rate")
     late, hang = (_get(settings, "supervision", key) for key in ("late_ms", "hang_ms"))
     if late and hang and hang <= late:
         main.say(("supervision", "hang_ms"), f" = {hang}: must be more than supervision.late_ms = "
@@ -162,12 +224,26 @@ def _rest(settings, main):
     if chosen and len(chosen) != count:
         main.say(("cores", "matcher"), f" = {shown(chosen)}: {len(chosen)} CPUs for partitions."
                  f"count = {count}; name one for each partition, or [] for the last ones")
+    _durability(settings, main)
     runtime = _get(settings, "runtime_dir", kind=str)
     if runtime and not os.path.isabs(runtime):
         main.say(("runtime_dir",), f" = {shown(runtime)}: must be an absolute path")
     if runtime and len(os.fsencode(runtime)) > 80:
         main.say(("runtime_dir",), f" = {shown(runtime)}: longer than 80 bytes; sockets in it "
                  "could not be named")
+
+
+def _durability(settings, main):
+    level = _get(settings, "durability", "level", kind=str)
+    folder, ring = (_get(settings, "durability", "directory", kind=str),
+                    _get(settings, "capacity", "journal"))
+    if level not in ("process", "disk"):
+        return
+    if ring and ring < JOURNAL_LEAST:
+        main.say(("capacity", "journal"), f" = {ring}: durability.level = {shown(level)} needs "
+                 f"{JOURNAL_LEAST} or more: two bursts, and as many that are being copied")
+    if folder and not os.path.isabs(folder):
+        main.say(("durability", "directory"), f" = {shown(folder)}: must be an absolute path")
 
 
 def _duplicates(entries, list_key, speaker, fold=str):
@@ -243,5 +319,8 @@ def _accounts(settings, accounts, speaker):
         sources.update(source for source in listed if isinstance(source, str))
         for source in {s for s in listed if isinstance(s, str) and listed.count(s) > 1}:
             speaker.say(("accounts", i, "sources"), f': "{source}" stands there twice')
+        for source in filter(_nobodys, listed):
+            speaker.say(("accounts", i, "sources"), f': "{source}" is nobody\'s address: not from '
+                        "0.0.0.0/8 nor from 224.0.0.0 on")
     if len(sources) > SOURCES_MAX:
         speaker.say(("accounts",), f": {len(sources)} source addresses; {SOURCES_MAX} at most")

@@ -1,4 +1,5 @@
-"""Alarms: what an operator must know, each kind once with a count, and one line in the log a time.
+"""Alarms: what an operator must know, each kind once a place with a count, and a line in the log a
+time.
 
 The log is standard error with the priority prefixes that journald understands (`<3>` error, `<4>`
 warning, `<6>` information) under systemd, with the time of day elsewhere.
@@ -10,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 
 ERROR, WARNING, INFORMATION = 3, 4, 6
-_REPEAT_S = 1.0             # a kind is logged at most once in this time; all are counted
+_REPEAT_S = 1.0             # a kind is logged once a place in this time at most; all are counted
 
 
 def log(text: str, priority: int = INFORMATION) -> None:
@@ -27,9 +28,11 @@ def log(text: str, priority: int = INFORMATION) -> None:
 
 @dataclass
 class Alarm:
-    """All alarms of one kind: how many, first and last (seconds since 1970), the last text."""
+    """All alarms of one kind at one place: how many, first and last (seconds since 1970), the last
+    text."""
 
     kind: str
+    where: str
     text: str
     count: int
     first_s: float
@@ -41,12 +44,15 @@ class Alarms:
     """The alarms of this run, newest kind last."""
 
     def __init__(self, clock=time.time):
-        self.clock, self.by_kind = clock, {}
+        self.clock, self.by_place = clock, {}
 
-    def sound(self, kind: str, text: str) -> None:
-        """Counts one; kind is a short constant name, text says what happened and what to do."""
+    def sound(self, kind: str, text: str, where: str = "") -> None:
+        """Counts one; kind is a short constant name, text says what happened and what to do.
+
+        where: what there are several of and which of them it is (`of_partition`), so that none
+        hides another's; "" of what there is one of."""
         now = self.clock()
-        alarm = self.by_kind.setdefault(kind, Alarm(kind, text, 0, now, now))
+        alarm = self.by_place.setdefault((kind, where), Alarm(kind, where, text, 0, now, now))
         alarm.count, alarm.text, alarm.last_s = alarm.count + 1, text, now
         if now - alarm.logged_s >= _REPEAT_S:
             alarm.logged_s = now
@@ -54,9 +60,14 @@ class Alarms:
 
     def table(self) -> list[dict]:
         """JSON-ready rows."""
-        return [{"kind": a.kind, "text": a.text, "count": a.count,
+        return [{"kind": a.kind, "where": a.where, "text": a.text, "count": a.count,
                  "first": _stamp(a.first_s), "last": _stamp(a.last_s)}
-                for a in self.by_kind.values()]
+                for a in self.by_place.values()]
+
+
+def of_partition(idx: int) -> str:
+    """The place of an alarm that is one partition's."""
+    return f"partition {idx}"
 
 
 def _stamp(seconds):

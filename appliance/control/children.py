@@ -22,6 +22,7 @@ from .launch import LaunchError
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 READY_S = 900.0              # a cold compilation on a busy machine takes minutes
 ANSWER_S = 10.0
+STACK_S = 0.05               # for a hung process to write where it is
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,6 +33,7 @@ class Child:
     def __init__(self, name: str, pid: int, pidfd: int, cpus):
         self.name, self.pid, self.pidfd, self.cpus = name, pid, pidfd, tuple(cpus)
         self.started_s, self.ready_s, self.status, self.code = time.monotonic(), 0.0, "", None
+        self.doomed = False          # told to end at once, which it cannot refuse
 
     def ended(self) -> bool:
         """Whether it is gone (and reaped)."""
@@ -83,6 +85,43 @@ def end(child: Child | None, patience_s: float) -> None:
         child.wait(5.0)
 
 
+def end_hung(child: Child) -> str:
+    """SIGKILL to a process that does not answer, which is `doomed` from now on: one that waits
+    inside the kernel ends only afterwards. What the kernel says of its threads, for the alarm. Its
+    Python stack goes to the log first, where it still takes signals."""
+    child.signal(signal.SIGUSR2)
+    time.sleep(STACK_S)
+    where = whereabouts(child.pid)
+    child.signal(signal.SIGKILL)
+    child.doomed = True
+    return where
+
+
+def whereabouts(pid: int) -> str:
+    """Each thread's state (R runs, S sleeps, D waits inside the kernel) and what it waits in, from
+    the kernel's stack (root only) or its top."""
+    found = []
+    for thread in sorted(Path(f"/proc/{pid}/task").glob("*")):
+        try:
+            state = (thread / "stat").read_text().rpartition(")")[2].split()[0]
+            calls = [line.split()[-1].partition("+")[0]
+                     for line in (thread / "stack").read_text().splitlines()]
+        except (OSError, IndexError):
+            continue
+        found.append(f"{thread.name} {state} {' < '.join(calls[:6]) or 'outside the kernel'}")
+    return "; ".join(found) or "nothing to be seen"
+
+
+def waits_in_kernel(pid: int) -> bool:
+    """Whether the process waits where no signal reaches it (state D), such as for all CPUs to leave
+    the network code: it cannot be ended before that is over, and a successor would wait there too.
+    """
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D"
+    except (OSError, IndexError):
+        return False
+
+
 class Silence:
     """How long a heartbeat has stood still under our eyes. What passed while we did not look (the
     whole machine was halted, or the launcher was busy) does not count: nobody is ended for that."""
@@ -99,6 +138,10 @@ class Silence:
         self.seconds = self.seconds + passed if beat == self.beat and beat else 0.0
         self.beat = beat
         return self.seconds
+
+    def forgive(self) -> None:
+        """Begins to count anew."""
+        self.seconds = 0.0
 
 
 class ForkServer:
@@ -163,8 +206,10 @@ class ForkServer:
             if interrupted() or time.monotonic() > deadline:
                 raise LaunchError("the fork server was not ready in time")
 
-    def fork(self, stage: str, name: str, arguments, cpus, wait: str, kept=None) -> Child:
+    def fork(self, stage: str, name: str, arguments, cpus, wait: str, kept=None,
+             realtime: int = 0) -> Child:
         """A new stage. kept: descriptors by name that it takes over; they stay open here.
+        realtime: its priority in SCHED_FIFO, 0 none.
 
         LaunchError when there is no fork server any more.
         """
@@ -174,8 +219,8 @@ class ForkServer:
                 self.wait_ready()
                 link.send(self.sock, {
                     "stage": stage, "name": name, "arguments": list(arguments),
-                    "cpus": list(cpus), "wait": wait, "notify": self.notify_socket,
-                    "names": list(kept)}, list(kept.values()))
+                    "cpus": list(cpus), "wait": wait, "realtime": realtime,
+                    "notify": self.notify_socket, "names": list(kept)}, list(kept.values()))
                 if self._readable(ANSWER_S):
                     answer, fds = link.receive(self.sock)
                     if answer.get("op") == "forked":

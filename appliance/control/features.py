@@ -43,6 +43,7 @@ def table() -> list[tuple[str, str, str]]:
     return [
         ("AF_XDP", _af_xdp(), "mode = native: frames without the kernel's network stack"),
         ("BPF", _bpf(), "loading the steering program (root)"),
+        ("DPDK", _dpdk(), "mode = dpdk: a DPDK device for each matcher"),
         ("libbpf", _libbpf(), "built into the C library; without it only mode = socket"),
         ("steer program", _steer(), "the compiled XDP program, bpf/steer.bpf.o"),
         ("write-execute denial", _denial(), "no new executable memory after warm-up (kernel 6.3)"),
@@ -81,6 +82,12 @@ def _libbpf():
     out = native.ffi.new("wm_bpf **")
     result = native.lib.wm_bpf_open(b"/nonexistent.o", out, native.ffi.NULL, 0)
     return f"{NO}: built without its headers" if result == -38 else YES
+
+
+def _dpdk():
+    from ..shm import dpdk
+    why = dpdk.why_not()
+    return f"{NO}: {why}" if why else YES
 
 
 def _steer():

@@ -29,7 +29,8 @@ class LaunchError(Exception):
 class RuntimeFolder:
     """Shared memory, sockets and status files; made, locked, and removed at the end."""
 
-    def __init__(self, topology):
+    def __init__(self, topology, before_clearing=lambda: None):
+        """before_clearing: called where a folder was left behind, when its lock is held."""
         self.path, self.lock_path = topology.runtime_dir, topology.lock_file
         self._make()
         self._refuse_foreign()
@@ -44,6 +45,7 @@ class RuntimeFolder:
                               "or give this one another name or runtime_dir") from error
         os.ftruncate(self.lock, 0)
         os.pwrite(self.lock, f"{os.getpid()}\n".encode(), 0)
+        before_clearing()
         self.was_left_behind = self._clear()
 
     def _make(self):

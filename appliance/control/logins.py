@@ -1,4 +1,5 @@
-"""Logins: judges the sequence-0 datagrams that a matcher hands up, and ends silent sessions.
+"""Logins: judges the sequence-0 datagrams that a matcher hands up, and what recovery sends in their
+form for logins over TCP; ends silent sessions.
 
 One desk a partition. It reads LINK_CONTROL records, compares name and password, source address and
 token with the accounts, and answers LINK_LOGIN or LINK_REFUSE; the matcher does the binding and
@@ -8,7 +9,8 @@ asked for, a number that is none). A datagram that is no login gets no answer.
 
 Where the file has a hash instead of a password the check takes some 50 ms in another thread: the
 datagram is "checking" and `ready` has its answer later; "busy" ones find too many checks before
-them and get none. Participants repeat their logins anyway.
+them and get none. Participants repeat their logins anyway, and so does recovery for those over TCP.
+A TCP session is one with source port 0, which no datagram may claim.
 """
 
 from concurrent.futures import Future
@@ -25,7 +27,7 @@ NOT_AUTHORISED, NOT_AVAILABLE = ord("A"), ord("S")
 _ALPHANUMERIC = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _NUMBER_MAX = (1 << 63) - 1
 OUTCOMES = ("bound", "repeated", "not_a_login", "name_or_password", "source", "token_malformed",
-            "token_reused", "other_session", "bad_number", "checking", "busy")
+            "token_reused", "other_session", "bad_number", "checking", "busy", "checked")
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,11 @@ class Bound:
 
 
 def parse(record: dict) -> Request | None:
-    """The Login Request in a LINK_CONTROL record, None when it holds no single whole `L` block."""
+    """The Login Request of a datagram or over TCP, None when it holds no single whole `L` block."""
     data = record["text"]
-    if len(data) != HEADER_SZ + 2 + LOGIN_SZ or record["kind"] != shared.LINK_CONTROL:
+    over_tcp = record["kind"] in (shared.LINK_TCP_LOGIN, shared.LINK_CHECK)
+    if len(data) != HEADER_SZ + 2 + LOGIN_SZ or (record["udp_port"] == 0) != over_tcp \
+            or not over_tcp and record["kind"] != shared.LINK_CONTROL:
         return None
     if data[10:18] != bytes(8) or data[18:23] != b"\x00\x01\x00\x2fL":
         return None
@@ -87,7 +91,8 @@ class Desk:
         self.tally = dict.fromkeys(OUTCOMES, 0)
 
     def answer(self, record: dict) -> tuple[str, dict | None]:
-        """(outcome, fields of the LINK record to push or None) for one LINK_CONTROL record."""
+        """(outcome, fields of the LINK record to push or None) for one record of a Login Request:
+        LINK_CONTROL, LINK_TCP_LOGIN or LINK_CHECK."""
         request = parse(record)
         if request is None:
             return self._tallied("not_a_login"), None
@@ -120,21 +125,27 @@ class Desk:
         return outcome
 
     def _reply(self, record, request, account, right):
-        outcome = self._tallied(self._judge(request, account) if right else "name_or_password")
+        outcome = "name_or_password"
+        if right:
+            outcome = self._judge(request, account, record["kind"] == shared.LINK_CHECK)
+        self._tallied(outcome)
         reply = {"ip": request.ip, "udp_port": request.udp_port, "mac": record["mac"],
                  "token": request.token}
-        if outcome in ("bound", "repeated"):
+        if outcome in ("bound", "repeated", "checked"):
+            number = 0 if outcome == "checked" else int(request.number)
             return outcome, reply | {
                 "kind": shared.LINK_LOGIN, "account": account, "session": self.names[account],
-                "requested_seq": min(int(request.number), _NUMBER_MAX)}
+                "requested_seq": min(number, _NUMBER_MAX)}
         wrong_person = outcome in ("name_or_password", "source")
         return outcome, reply | {"kind": shared.LINK_REFUSE,
                                  "reason": NOT_AUTHORISED if wrong_person else NOT_AVAILABLE}
 
-    def _judge(self, request, account):
+    def _judge(self, request, account, only_checked):
         """How a login with the right password ends."""
         if request.ip not in self.sources[account]:
             return "source"
+        if only_checked:
+            return "checked"
         if len(request.token) != 10 or not _ALPHANUMERIC.issuperset(request.token):
             return "token_malformed"
         if request.session not in (b"", self.names[account]):
@@ -182,5 +193,6 @@ def describe(record: dict, outcome: str) -> str:
     """A refused login in words, without its password."""
     request = parse(record)
     name = request.name.decode("ascii", "replace") if request else "?"
-    return (f"login of {name!r} from {ip_text(record['ip'])}:{record['udp_port']} "
+    port = f":{record['udp_port']}" if record["udp_port"] else " over TCP"
+    return (f"login of {name!r} from {ip_text(record['ip'])}{port} "
             f"refused: {outcome.replace('_', ' ')}")

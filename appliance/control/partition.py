@@ -1,17 +1,21 @@
 """The launcher's side of one partition: its regions, its matcher and recovery, its login desk."""
 
-import signal
 import time
 
 from .. import topology as topo
 from ..host import cores
 from ..layout import shared
 from ..shm import region
-from . import children, crashes, logins, status
-from .alarms import ERROR, log
+from ..stages import recovery
+from . import children, crashes, logins, losses, status
+from .alarms import ERROR, log, of_partition
+from .journalside import JournalSide
+from .shadowside import ShadowSide
 
 LOGINS_A_TICK = 64
+RECOVERY_PAUSE_S = 5.0       # between two starts of a recovery that cannot work
 STATES, BUST_REASONS, CROSSES = tuple("HPQT"), tuple("ECSX"), tuple("OCH")
+PHASE_OPEN, PHASE_CLOSED = 1, 2        # engine.phase
 NUMBER_BITS = 56                     # a match number on the wire: partition << 56 | n
 NUMBER_MASK = (1 << NUMBER_BITS) - 1
 # Counters whose growth an operator must know: (counter, what it means and what to do).
@@ -19,7 +23,17 @@ WATCHED = (
     ("capacity_rejects", "orders were refused because a pool is empty; see [capacity]"),
     ("stream_full", "acknowledgements found no room; raise capacity.chunks"),
     ("feed_overrun", "feed messages were overwritten unsent; raise capacity.feed_bytes"),
+    ("twin_lost", "messages are missing on feed B: its interface does not take them; see "
+                  "feed.interface_b"),
+    ("twin_unended", "days ended without a word of it on feed B: its interface took nothing; see "
+                     "feed.interface_b"),
     ("rx_control_full", "logins were dropped because the control link is full"),
+    ("rx_vlan", "datagrams for an order port came in a VLAN, and our answers carry no tag: so "
+                "they are not taken: let the switch take the tag off (an untagged port)"),
+    ("rx_checksum", "datagrams had a wrong UDP checksum, or one that was left to an offload (at "
+                    "their sender: ethtool -K IF tx off)"),
+    ("tx_no_frame", "times every transmit frame was on its way: the device or portd does not give "
+                    "them back, or port.tx_frames is too small; what waits is sent later"),
 )
 
 
@@ -31,18 +45,21 @@ class PartitionDesk:
         self.part = topology.partitions[idx]
         self.midnight_ns, self.day, self.alarms = midnight_ns, day, alarms
         self.record_offset_ns = time.time_ns() - time.monotonic_ns() - midnight_ns
-        self.matcher = self.recovery = self.forkserver = None
+        self.matcher = self.recovery = self.forkserver = self.journal = self.shadow = None
+        self.level = topology.config.durability.level
         self.was_ready = self.ever_ready = self.is_late = self.is_down = False
         self.boot_failures, self.died_s = 0, 0.0
         self.crashes = crashes.Crashes(topology.config.supervision.crash_limit)
         self.used_tokens: dict[bytes, int] = {}
         self.tally = dict.fromkeys(logins.OUTCOMES, 0)
         self.seen = dict.fromkeys((name for name, _ in WATCHED), 0)
+        self.sends = losses.Sends(idx, self.config.interface.name, alarms)
 
     # -- regions and processes --------------------------------------------------------------------
 
-    def create(self, opens_later=False):
-        """Makes the folder and all regions of this instance and maps what the launcher uses."""
+    def create(self, opens_later, forkserver, config_path, core_map):
+        """Makes the folder and all regions of this instance, maps what the launcher uses, and opens
+        the day's journal, which says under which names it goes on. LaunchError when it cannot."""
         from ..shm import ring        # compiled: not before the fork server has been started
         part = self.part
         part.directory.mkdir(mode=0o711)
@@ -57,22 +74,47 @@ class PartitionDesk:
         self.sessions = region.attach(blocks["sessions"])
         self.counters = region.attach(blocks["counters"])
         self.engine = region.attach(blocks["engine"])
-        self.journal = [region.attach(blocks[name]) for name in ("journal_header", "journal")]
+        self.ring = [region.attach(blocks[name]) for name in ("journal_header", "journal")]
         self.up = ring.Consumer(*_halves(region.attach(blocks["link_up"], True)))
         self.down = ring.Producer(*_halves(region.attach(blocks["link_down"], True)))
+        self.tcp_up = ring.Consumer(*_halves(region.attach(blocks["link_tcp_up"], True)))
+        self.tcp_down = ring.Producer(*_halves(region.attach(blocks["link_tcp_down"], True)))
+        self.recovery_counters = region.attach(blocks["recovery_counters"])
         self.waiting, self.quoting = [], set()
-        self.desk = logins.Desk(part, self.day, self.sessions, self.used_tokens,
-                                self.config.orders.silence_ms * 1_000_000, self.checker)
         self.market_opened, self.day_over = not opens_later, False
-
-    def start(self, forkserver, config_path, core_map):
-        """Starts the matcher, then recovery."""
         self.forkserver, self.core_map, self.config_path = forkserver, core_map, config_path
+        self._open_desk()
+        if self.level != "none":
+            self.journal = JournalSide(part, self.level, self.alarms)
+            names = self.journal.start(forkserver, self._arguments(), core_map)
+            self.part = topo.build(self.config, part.instance, names).partitions[self.idx]
+            self._tell_begin(self.journal.row)
+            self._open_desk()
+
+    def _open_desk(self):
+        self.desk = logins.Desk(self.part, self.day, self.sessions, self.used_tokens,
+                                self.config.orders.silence_ms * 1_000_000, self.checker)
+
+    def _tell_begin(self, row):
+        if row["lost_tail"]:
+            self.sound("lost-tail", f"partition {self.idx}: the machine or its processes went down "
+                       "without a sync; the last moments may be lost, so each stream goes on under "
+                       "a new session name; participants should ask for the state of their orders "
+                       "(Account Query)")
+        if row["cut_bytes"]:
+            log(f"journal@{self.idx} cut {int(row['cut_bytes'])} bytes of a torn tail", 4)
+        if row["begin_seq"]:
+            log(f"partition {self.idx} goes on behind command {int(row['begin_seq'])} of the day")
+
+    def start(self):
+        """Starts the matcher, then recovery."""
         self.was_ready = self.is_late = False
         self.silence = children.Silence()
-        self.matcher = forkserver.fork(
-            "matcher", f"matcher@{self.idx}", self._arguments(), (core_map.matchers[self.idx],),
-            core_map.wait)
+        self.matcher = self.forkserver.fork(
+            "matcher", f"matcher@{self.idx}",
+            [*self._arguments(), "--names", str(self.part.names)],
+            (self.core_map.matchers[self.idx],), self.core_map.wait,
+            realtime=self.core_map.realtime)
         self.start_recovery()
 
     def start_recovery(self):
@@ -84,19 +126,38 @@ class PartitionDesk:
         return ["--config", self.config_path, "--partition", str(self.idx), "--instance",
                 str(self.part.instance)]
 
-    def kill(self):
-        """Ends both processes at once."""
-        for child in (self.matcher, self.recovery):
-            if child is not None:
-                child.signal(signal.SIGKILL)
-        for child in (self.matcher, self.recovery):
-            if child is not None:
-                child.wait(5.0)
+    def kill(self) -> bool:
+        """Ends all but the journal at once, and that when it has everything; whether it has."""
+        for child in self.children():
+            if self.journal is None or child is not self.journal.child:
+                children.end(child, 0.0)
+        return self.journal is None or self.journal.drain()
+
+    def children(self) -> list:
+        """Its processes."""
+        sides = [side.child for side in (self.journal, self.shadow) if side]
+        return [child for child in (self.matcher, self.recovery, *sides) if child is not None]
+
+    def close_journal(self, in_hurry):
+        """After the end of matcher and recovery: the ring into the files, a snapshot of it all."""
+        if self.journal is not None and self.journal.child is not None:
+            is_whole = self.journal.drain()
+            if self.shadow is not None:
+                self.shadow.stop(is_whole and not in_hurry)
+
+    def look_beside(self, now):
+        """Starts again what the matcher can do without."""
+        if self.recovery.ended() and now - self.recovery.started_s > RECOVERY_PAUSE_S:
+            self.sound("recovery-died", f"recovery@{self.part.idx} is gone "
+                       f"({self.recovery.how()}); starting it again")
+            self.start_recovery()
+        if self.shadow is not None:
+            self.shadow.look(now)
 
     def bury(self) -> tuple[bool, str]:
         """After the matcher's end: (whether it may not be started again, its last command)."""
         lived = time.monotonic() - self.matcher.started_s
-        digest, words = crashes.last_command(*self.journal)
+        digest, words = crashes.last_command(*self.ring)
         return self.crashes.note(self.matcher.code, int(self.engine[0]["fault"]), digest,
                                  lived), words
 
@@ -105,6 +166,7 @@ class PartitionDesk:
         self.forget()
         self.part = topo.build(self.config, instance).partitions[self.idx]
         self.seen = dict.fromkeys(self.seen, 0)
+        self.sends.forget()
 
     def next_day(self, midnight_ns, day, instance):
         """Forgets the old day: its regions, tokens and tallies."""
@@ -121,44 +183,50 @@ class PartitionDesk:
         for block in self.part.blocks.values():
             region.release(block.path)
             block.path.unlink(missing_ok=True)
-        for name in ("control", "status", "sessions", "counters", "engine", "journal", "up",
-                     "down", "desk"):
+        for name in ("control", "status", "sessions", "counters", "engine", "ring", "up", "down",
+                     "tcp_up", "tcp_down", "recovery_counters", "desk"):
             if hasattr(self, name):
                 delattr(self, name)
+        self.journal = self.shadow = None
         if self.part.directory.exists():
             self.part.directory.rmdir()
 
     # -- logins and silence -----------------------------------------------------------------------
 
     def serve_logins(self):
-        """Answers what the matcher handed up; what does not fit the link down waits for it."""
+        """Answers what the matcher and recovery handed up; what does not fit the link down waits
+        for it."""
         self._push()
         for record, outcome, answer in self.desk.ready():
             self._answer(record, outcome, answer)
         for _ in range(LOGINS_A_TICK):
-            record = None if self.waiting else self.up.pop()
+            record = None if self.waiting else self.up.pop() or self.tcp_up.pop()
             if record is None:
                 return
             self._answer(record, *self.desk.answer(record))
 
     def _answer(self, record, outcome, answer):
-        if answer is not None:
+        over_tcp = record["kind"] != shared.LINK_CONTROL
+        if answer is not None and over_tcp:
+            self.tcp_down.push(**answer)        # when it is full recovery asks again
+        if answer is not None and not (over_tcp and outcome not in ("bound", "repeated")):
             self.waiting.append(answer)
             self._push()
         if outcome == "bound":
+            port = " over TCP" if over_tcp else f":{record['udp_port']}"
             log(f"{self.part.accounts[answer['account']].name} logged in from "
-                f"{topo.ip_text(record['ip'])}:{record['udp_port']} as "
-                f"{answer['session'].decode()}")
-        elif answer is not None and outcome != "repeated":
-            self.alarms.sound("login-refused", logins.describe(record, outcome))
+                f"{topo.ip_text(record['ip'])}{port} as {answer['session'].decode()}")
+        elif answer is not None and outcome not in ("repeated", "checked"):
+            self.sound("login-refused", logins.describe(record, outcome))
 
     def _push(self):
         while self.waiting and self.down.push(**self.waiting[0]):
             self.waiting.pop(0)
 
     def end_silent(self):
-        """Ends sessions that were silent too long, by record time; none after the day's end."""
-        if self.day_over:
+        """Ends sessions that were silent too long, by record time; none after the day's end, and
+        none while a matcher that comes back is still seating them: nobody was heard yet."""
+        if self.day_over or not self.was_ready:
             return
         for record in self.desk.silent(time.monotonic_ns() + self.record_offset_ns):
             name = self.part.accounts[record["account"]].name
@@ -176,12 +244,22 @@ class PartitionDesk:
         """Whether its matcher is there and ready, or was and has ended its day."""
         return self.was_ready and not self.is_down and not self.matcher.ended()
 
+    def is_up(self) -> bool:
+        """Whether its matcher was ready, and its recovery has been, or has died since."""
+        return self.was_ready and (self.recovery.ready_s > 0 or self.recovery.ended())
+
     def note_ready(self, now) -> bool:
         """True once an instance, when it has become ready."""
         if self.was_ready or self.state() != shared.READY:
             return False
         self.was_ready = self.ever_ready = True
         self.boot_failures = 0
+        if self.journal is not None and self.config.durability.snapshot_commands:
+            self.shadow = ShadowSide(self.part, self.alarms, self.forkserver, self._arguments(),
+                                     self.core_map)
+        phase = int(self.engine[0]["phase"])            # further than it began, with a journal
+        self.market_opened = self.market_opened or phase in (PHASE_OPEN, PHASE_CLOSED)
+        self.day_over = self.day_over or phase == PHASE_CLOSED
         self.matcher.ready_s = self.matcher.ready_s or now
         return True
 
@@ -190,24 +268,28 @@ class PartitionDesk:
         heartbeat = int(self.status[0]["heartbeat_ns"])
         return max(0, time.monotonic_ns() - heartbeat) / 1e9 if heartbeat else 0.0
 
+    def sound(self, kind, text):
+        """An alarm of this partition."""
+        self.alarms.sound(kind, text, of_partition(self.idx))
+
     def watch_counters(self):
-        """An alarm for each watched counter that has grown."""
+        """An alarm for each watched counter that has grown, and for what sending met."""
         for name, meaning in WATCHED:
             value = int(self.counters[shared.COUNTER_INDEX[name]])
             if value > self.seen[name]:
-                self.alarms.sound(name.replace("_", "-"),
-                                  f"partition {self.idx}: {value} {meaning}")
+                self.sound(name.replace("_", "-"), f"partition {self.idx}: {value} {meaning}")
                 self.seen[name] = value
+        self.sends.watch(self.status[0])
 
     def watch_heartbeat(self) -> bool:
         """Alarms when the matcher is late; True when it hangs and has to be ended."""
-        if not self.was_ready or self.matcher.ended():
+        if not self.was_ready or self.matcher.doomed or self.matcher.ended():
             return False
         limits, silent_ms = self.config.supervision, self.silent_s() * 1000
         watched_ms = self.silence.look(int(self.status[0]["heartbeat_ns"])) * 1000
         if silent_ms > limits.late_ms and not self.is_late:
-            self.alarms.sound("matcher-late", f"matcher@{self.idx} has not looked up for "
-                              f"{silent_ms:.0f} ms; ended after {limits.hang_ms} ms")
+            self.sound("matcher-late", f"matcher@{self.idx} has not looked up for "
+                       f"{silent_ms:.0f} ms; ended after {limits.hang_ms} ms")
         elif self.is_late and silent_ms <= limits.late_ms:
             log(f"matcher@{self.idx} is on time again", ERROR)
         self.is_late = silent_ms > limits.late_ms
@@ -229,8 +311,13 @@ class PartitionDesk:
             row["state"] = "failed"
         elif self.is_late:
             row["state"] = "late"
-        return row | {"far_scans": int(self.engine[0]["far_scans"]),
-                      "null": self.config.interface.mode == "null"}
+        counts = zip(recovery.names(), self.recovery_counters.tolist())
+        return row | {"recovery": {name: count for name, count in counts if count},
+                      "far_scans": int(self.engine[0]["far_scans"]),
+                      "null": self.config.interface.mode == "null",
+                      "durability": (self.journal.content() | {
+                          "shadow": self.shadow.content() if self.shadow else None})
+                      if self.journal else {"level": "none"}}
 
     # -- the day ----------------------------------------------------------------------------------
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from .. import topology as topo
 from ..host import cores, nic
 from ..layout import shared
-from ..shm import exchange, region, umem
+from ..shm import dpdk, exchange, region, umem
 
 OWN, SHARED = (shared.LAYOUTS[code] for code in (shared.OWN_QUEUE, shared.SHARED_QUEUE))
 NONE = shared.LAYOUTS[0]
-FRAME_SZ, NAMES_MAX = 2048, 8
+NAMES_MAX = 8
+DPDK_WHY = "DPDK, a device for each matcher: its queues and frames are EAL's"
 
 
 def describe(config, content=None) -> dict:
@@ -58,6 +59,8 @@ def _as_it_runs(content):
     port = content["port"]
     if port["rung"] == shared.RUNGS[shared.RUNG_SOCKET]:
         return NONE, "plain sockets are in use: no queue, no UMEM"
+    if port["rung"] == shared.RUNGS[shared.RUNG_DPDK]:
+        return NONE, DPDK_WHY
     return port["layout"], "chosen by portd when it started"
 
 
@@ -66,6 +69,9 @@ def _as_it_would(config):
     name, count, wanted = config.interface.name, config.partitions.count, config.partitions.layout
     if config.interface.mode == "socket":
         return NONE, 'interface.mode = "socket": no queue, no UMEM'
+    if config.interface.mode == "dpdk":
+        why = dpdk.why_not()
+        return NONE, DPDK_WHY + (f"; it would not start here: {why}" if why else "")
     needed, otherwise = config.interface.queue + count, "; plain sockets where no AF_XDP works"
     otherwise = otherwise if config.interface.mode in ("auto", "null") else ""
     if not nic.ifindex_of(name):
@@ -108,7 +114,8 @@ def _cores(config, content):
             {key: row[key] for key in ("name", "pid", "cpus", "state")}
             for row in content["processes"]]
     try:
-        plan = cores.plan(config.cores.wait, config.cores.matcher, count)
+        plan = cores.plan(config.cores.wait, config.cores.matcher, count,
+                          realtime=config.cores.realtime)
         words, wait, matchers, rest = plan.text(), plan.wait, plan.matchers, list(plan.rest)
     except cores.CoreError as error:
         words, wait = f"it would not start here: {error}", config.cores.wait
@@ -123,8 +130,9 @@ def _cores(config, content):
 def _sizes(config, layout):
     """Rings, frames and bytes of a layout: of each partition, of the queue, in all."""
     count, port = config.partitions.count, config.port
+    frame_sz = umem.frame_size(config.interface.payload)
     if layout == OWN:
-        own = umem.Geometry(FRAME_SZ, port.rx_frames, port.tx_frames)
+        own = umem.Geometry(frame_sz, port.rx_frames, port.tx_frames)
         receive, transmit = own.rx_frame_cnt, own.tx_frame_cnt
         return {"rings": {"rx_ring": receive, "tx_ring": transmit, "fill_ring": receive,
                           "comp_ring": transmit}, "queue_rings": {},
@@ -133,7 +141,7 @@ def _sizes(config, layout):
                 "own_frames": {"receive": receive, "transmit": transmit, "receive_shared": 0},
                 "own_umem": own.umem_sz, "umem_bytes": count * own.umem_sz, "exchange_bytes": 0}
     if layout == SHARED:
-        plan = exchange.Plan(FRAME_SZ, count, port.rx_frames, port.tx_frames)
+        plan = exchange.Plan(frame_sz, count, port.rx_frames, port.tx_frames)
         receive, transmit = plan.rx_frame_cnt, plan.tx_depth
         return {"rings": {"rx_ring": plan.rx_depth, "tx_ring": transmit,
                           "return_ring": plan.fill_depth, "free_ring": transmit},
@@ -145,8 +153,10 @@ def _sizes(config, layout):
                                "receive_shared": receive},
                 "own_umem": 0, "umem_bytes": plan.umem_sz, "exchange_bytes": plan.exchange_sz}
     none = {"receive": 0, "transmit": 0, "receive_shared": 0}
-    return {"rings": {}, "queue_rings": {}, "frames": none, "own_frames": none, "own_umem": 0,
-            "umem_bytes": 0, "exchange_bytes": 0}
+    own = dpdk.memory_mb(port.rx_frames, port.tx_frames) << 20 \
+        if config.interface.mode == "dpdk" else 0
+    return {"rings": {}, "queue_rings": {}, "frames": none, "own_frames": none, "own_umem": own,
+            "umem_bytes": count * own, "exchange_bytes": 0}
 
 
 def _partition(part, config, layout, sizes):
@@ -155,6 +165,7 @@ def _partition(part, config, layout, sizes):
         "partition": part.idx, "symbols": [item.symbol.name for item in part.listings],
         "order_port": part.order_port, "group_a": part.group_a, "group_b": part.group_b,
         "feed_port": part.feed_port, "rerequest_port": part.rerequest_port,
+        "glimpse_port": part.glimpse_port,
         "queue": {OWN: first + part.idx, SHARED: first}.get(layout),
         "matcher_uid": part.matcher_uid, "recovery_uid": part.recovery_uid,
         "rings": sizes["rings"], "frames": sizes["own_frames"], "umem_bytes": sizes["own_umem"],
@@ -231,7 +242,8 @@ def _partition_lines(row, plan):
         f"partition {row['partition']}{state}",
         f"  {len(names)} symbols{': ' if names else ''}{listed}",
         f"  orders to {plan['ip']}:{row['order_port']}, feed {row['group_a']} and "
-        f"{row['group_b']} port {row['feed_port']}, re-requests port {row['rerequest_port']}",
+        f"{row['group_b']} port {row['feed_port']}, re-requests port {row['rerequest_port']}, "
+        f"snapshots port {row['glimpse_port']} (TCP)",
         f"  {queue}, {cpu}, wait {row['wait']}; users when started by root: matcher "
         f"{row['matcher_uid']}, recovery {row['recovery_uid']}"]
     if row["rings"]:

@@ -6,7 +6,6 @@ it is good news.
 """
 
 import os
-import signal
 import time
 
 from ..host import cores
@@ -15,6 +14,7 @@ from ..shm import region
 from . import children
 from .alarms import WARNING, log
 from .launch import LaunchError
+from .losses import Losses
 
 PATIENCE_S = 15.0            # until its socket must be there
 HANG_S = 2.0
@@ -30,9 +30,10 @@ REMEDIES = {
     "socket_lost": "plain sockets are in use until AF_XDP can be had again",
     "rung_lost": "plain sockets are in use, slower and outside of the driver; see portd's words",
     "frames_withheld": "they come back when the device completes them",
+    "twin_down": "feed A and acknowledgements go on; see: ip link show",
     "open_refused": "see portd's words: a process runs that should not",
 }
-GOOD_NEWS = ("link_up", "device_back", "program_attached", "rung_regained", "adopted")
+GOOD_NEWS = ("link_up", "twin_up", "device_back", "program_attached", "rung_regained", "adopted")
 
 
 class PortSide:
@@ -45,6 +46,7 @@ class PortSide:
         self.rows = region.attach(topology.blocks["port_status"])
         self.seen = dict.fromkeys(shared.PORT_EVENT_INDEX, 0)
         self.deaths = []
+        self.losses = Losses(topology, self.status, self.rows, mailbox.kept, alarms)
 
     def start(self) -> None:
         """Forks portd, with what its predecessor left."""
@@ -75,11 +77,9 @@ class PortSide:
         """
         self._events()
         silent_s = self.silence.look(int(self.status[0]["heartbeat_ns"]))
-        if silent_s > HANG_S and now - self.child.started_s > HANG_S and not self.child.ended():
-            self.alarms.sound("portd-hung", f"portd has not looked up for {silent_s:.1f} s; "
-                              "ending it; matchers trade on")
-            self.child.signal(signal.SIGKILL)
-            self.child.wait(5.0)
+        if (silent_s > HANG_S and now - self.child.started_s > HANG_S and not self.child.doomed
+                and not self.child.ended()):
+            self._hangs(silent_s)
         if not self.child.ended() or not can_fork:
             return True
         self.alarms.sound("portd-died", f"portd is gone ({self.child.how()}); starting it again, "
@@ -90,6 +90,18 @@ class PortSide:
         self.mailbox.read(self.child.pid)        # what it said last
         self.start()
         return True
+
+    def _hangs(self, silent_s):
+        """Ends it, unless the kernel has it."""
+        if children.waits_in_kernel(self.child.pid):
+            self.silence.forgive()
+            self.alarms.sound("portd-waits", f"portd waits inside the kernel, {silent_s:.1f} s by "
+                              f"now ({children.whereabouts(self.child.pid)}); nobody can end that; "
+                              "matchers trade on")
+            return
+        where = children.end_hung(self.child)
+        self.alarms.sound("portd-hung", f"portd has not looked up for {silent_s:.1f} s and was "
+                          f"ended ({where}); matchers trade on")
 
     def _events(self):
         for name, idx in shared.PORT_EVENT_INDEX.items():

@@ -7,10 +7,13 @@ holds no secrets and anyone may read it. `text` prints what an operator looks at
 import json
 import os
 
+from ..host import nic
 from ..layout import shared
 from ..shm import steer
+from ..shm.dpdk import STATISTICS as DEVICE
 from ..shm.umem import XSK_STATISTICS
 
+SENDS = ("calls", "again", "busy", "down", "errors", "refused", "invalid", "errno")
 STATES = {0: "importing", shared.BOOTING: "booting", shared.WARMING: "warming",
           shared.READY: "ready", shared.ENDING: "ending", shared.ENDED: "ended",
           shared.FAILED: "failed"}
@@ -47,23 +50,29 @@ def partition_row(part, matcher_status, sessions, counters, tally) -> dict:
         "warm_ms": int(now["warm_ms"]), "kernels_cached": bool(now["cached"]),
         "order_port": part.order_port, "group_a": part.group_a, "group_b": part.group_b,
         "feed_port": part.feed_port, "rerequest_port": part.rerequest_port,
+        "glimpse_port": part.glimpse_port,
         "symbols": len(part.listings), "commands": int(now["journal_seq"]),
         "feed_seq": int(now["feed_seq"]), "live_orders": int(now["live_orders"]),
         "live_sessions": int((sessions["state"] == shared.SESSION_LIVE).sum()),
         "logins": dict(tally),
         "counters": {name: int(counters[i]) for i, name in enumerate(names)},
+        "memory_present": bool(now["present"]),
+        "sends": {name: int(now["sends"][i]) for i, name in enumerate(SENDS)},
+        "device": {name: int(now["device"][i]) for i, name in enumerate(DEVICE)},
     }
 
 
-def port_row(portd_status) -> dict:
-    """The port side of the machine: rung, layout, events, frames by reason, recycler."""
+def port_row(portd_status, interface: str, interface_b: str = "") -> dict:
+    """The port side of the machine: rung, layout, events, frames by reason, recycler, and what the
+    interface counts itself, and feed B's own where it has one (else null)."""
     row = portd_status[0]
     return {"rung": shared.RUNGS.get(int(row["rung"]), "?"),
             "layout": shared.LAYOUTS.get(int(row["layout"]), "?"), "link": bool(row["link"]),
             "starts": int(row["starts"]),
             **{name: int(row[name]) for name in ("recycled", "completed", "fill_level")},
             "events": {name: int(row["events"][i]) for name, i in shared.PORT_EVENT_INDEX.items()},
-            "reasons": reasons(portd_status)}
+            "reasons": reasons(portd_status), "interface": nic.counters(interface),
+            "interface_b": nic.counters(interface_b) if interface_b else None}
 
 
 def reasons(portd_status) -> dict:
@@ -89,7 +98,8 @@ def text(content: dict) -> str:
             f"instance {row['instance']}, warmed up in {row['warm_ms']} ms "
             f"({'cached' if row['kernels_cached'] else 'compiled'})",
             f"  orders to {content['ip']}:{row['order_port']}, feed {row['group_a']} and "
-            f"{row['group_b']} port {row['feed_port']}, re-requests port {row['rerequest_port']}",
+            f"{row['group_b']} port {row['feed_port']}, re-requests port {row['rerequest_port']}, "
+            f"snapshots port {row['glimpse_port']} (TCP)",
             f"  {row['live_sessions']} sessions, {row['live_orders']} live orders, "
             f"{counters['orders']} accepted, {counters['rejects']} rejected, "
             f"{counters['trades']} trades, next feed number {row['feed_seq']}"]

@@ -2,21 +2,24 @@
 
     start    runtime folder; the fork server warms up while regions are made; portd; matchers side
              by side; recoveries; one line says ready
-    watch    every 10 ms: signals, ended children, logins, portd's events; every 50 ms heartbeats
-             and silence; every second counters that deserve an alarm, and status.json
-    restart  a matcher that died or hung loses its book (no journal yet): its instance ends, a new
-             one begins with new regions and new session names, its participants log in again;
-             other partitions do not notice. portd, recovery and the fork server are started again
-             and nobody loses anything
+    watch    every 10 ms signals and logins; every 50 ms, and at once when a child ends: children,
+             portd's events, heartbeats, silence, the day; every second counters that deserve an
+             alarm, and status.json
+    restart  a matcher that died or hung is started again with new regions: with a journal it comes
+             back with its book, its sessions and their names, else a fresh day begins under new
+             session names and its participants log in again; other partitions do not notice.
+             The other processes are started again and nobody loses anything
     day      the market opens and closes by the clock (trading_day); after a closed day every
              partition begins anew at midnight
-    stop     end of day (end-of-session packets leave), matchers, recoveries, portd, fork server,
-             runtime folder; a second signal skips the waiting
+    stop     without a journal the end of the day (end-of-session packets leave), with one the day
+             can go on later; matchers, recoveries, journals, portd, fork server, runtime folder; a
+             second signal skips the waiting
 
 Everything here is one thread; nothing here is on a packet's way.
 """
 
 import os
+import select
 import signal
 import time
 
@@ -28,15 +31,15 @@ from . import children, launch, status
 from .alarms import Alarms, log
 from .partition import PartitionDesk
 from .portside import PortSide
+from .salvage import salvage
 from .secrets import Checker
 from .trading_day import TradingDay
 
-TICK_S, LIVENESS_S, STATUS_S = 0.010, 0.050, 1.0
+TICK_S, ROUND_S, STATUS_S = 0.010, 0.050, 1.0
 BOOT_PATIENCE_S = 900.0      # until READY: a cold compilation on a busy machine takes minutes
 END_PATIENCE_S, STOP_PATIENCE_S = 5.0, 5.0
 BOOT_FAILURES_MAX = 3        # in a row; one is enough at the first start
 FORKSERVER_PAUSE_S = 1.0     # between two starts of a fork server that cannot work
-RECOVERY_PAUSE_S = 5.0       # between two starts of a recovery that cannot work
 HURRY = 2                    # signals after which nothing is waited for
 HURRY_S = 1.0                # but portd, which leaves the device as it was
 OK, FAILURE, CANNOT_RUN = 0, 1, 77
@@ -51,7 +54,8 @@ class Appliance:
         self.mailbox = self.folder = self.cores = self.forkserver = self.port = self.checker = None
         self.desks = []
         self.today = TradingDay(config, time.time_ns())
-        self.status_due = self.liveness_due = 0.0
+        self.status_due = self.round_due = 0.0
+        self.endings = select.poll()
 
     def run(self) -> int:
         """Runs until a signal or a failure that a restart does not cure. 0, 1 or 77."""
@@ -62,7 +66,7 @@ class Appliance:
             self._start()
             while not self.signals and self.state != "failed":
                 self._tick()
-                time.sleep(TICK_S)
+                self.endings.poll(TICK_S * 1000)
         except (launch.LaunchError, region.RegionError, cores.CoreError) as error:
             if not self.signals:
                 log(f"{error}", 3)
@@ -81,9 +85,13 @@ class Appliance:
         for text in warnings(self.config):
             log(text, 4)
         self.cores = cores.plan(self.config.cores.wait, self.config.cores.matcher,
-                                self.config.partitions.count)
+                                self.config.partitions.count,
+                                realtime=self.config.cores.realtime)
+        if self.cores.realtime and cores.throttled():
+            log("cores.realtime: the kernel stops real-time processes for a part of each second; "
+                "see: sysctl kernel.sched_rt_runtime_us=-1", 4)
         self.checker = Checker(self.config.accounts, cpus=self.cores.rest)
-        self.folder = launch.RuntimeFolder(self.topology)
+        self.folder = launch.RuntimeFolder(self.topology, lambda: salvage(self.topology))
         if self.folder.was_left_behind:
             log(f"cleared {self.folder.path}: left behind by a launcher that was killed", 4)
         self.day_file = launch.DayFile(self.topology, self.today.date)
@@ -101,20 +109,26 @@ class Appliance:
         for part in self.topology.partitions:
             desk = PartitionDesk(self.topology, part.idx, self.today.midnight, self.today.day,
                                  self.alarms, self.checker)
-            desk.create(self.today.opens_later)
             self.desks.append(desk)
+            self._create(desk)
         self._write_channel()
         for desk in self.desks:
-            desk.start(self.forkserver, str(self.topology.config_file), self.cores)
+            desk.start()
         self._write_status()
 
+    def _create(self, desk):
+        desk.create(self.today.opens_later, self.forkserver, str(self.topology.config_file),
+                    self.cores)
+
     def _write_channel(self):
-        table = topo.build(self.config, [desk.part.instance for desk in self.desks])
+        table = topo.build(self.config, [desk.part.instance for desk in self.desks],
+                           [desk.part.names for desk in self.desks])
         status.write(self.topology.channel_file, topo.channel(table, self.today.day))
 
     # -- watch ------------------------------------------------------------------------------------
 
     def _tick(self):
+        """What cannot wait; and, when something ended or it is time, the round."""
         now = time.monotonic()
         for pid, lines in self.mailbox.read(self.port.child.pid):
             for child in self._children():
@@ -122,6 +136,21 @@ class Appliance:
                     child.status = lines.get("STATUS", child.status)
                     if "READY" in lines and not child.ready_s:
                         child.ready_s = now
+        for desk in self.desks:
+            if not desk.is_down:
+                desk.serve_logins()
+        if now >= self.round_due or self.endings.poll(0):
+            self.round_due = now + ROUND_S
+            self._round(now)
+            self._expect_endings()
+        if now >= self.status_due:
+            for desk in self.desks:
+                desk.watch_counters()
+            self.port.losses.watch()
+            self._write_status()
+
+    def _round(self, now):
+        """A look at every child, at silent sessions and at the day."""
         can_fork = self._watch_forkserver(now)
         portd = self.port.child
         if not self.port.look(now, can_fork):
@@ -129,26 +158,30 @@ class Appliance:
         if self.port.child is not portd:
             self._write_status()
         for desk in self.desks:
-            if not desk.is_down:
-                desk.serve_logins()
-                if can_fork:
-                    self._watch_desk(desk, now)
+            if not desk.is_down and can_fork:
+                self._watch_desk(desk, now)
         self._follow_day()
-        if now >= self.liveness_due:
-            self.liveness_due = now + LIVENESS_S
-            for desk in self.desks:
-                if not desk.is_down:
-                    desk.end_silent()
-                    self._watch_matcher(desk, now)
-        if now >= self.status_due:
-            for desk in self.desks:
-                desk.watch_counters()
+        for desk in self.desks:
+            if not desk.is_down:
+                desk.end_silent()
+                self._watch_matcher(desk, now)
+        if self.state == "starting" and all(each.is_up() or each.is_down for each in self.desks):
+            log(f"running: {len(self.desks)} partition(s); {self.cores.text()}; the market is "
+                f"{self.today.phase}")
+            self.state = "running"
             self._write_status()
+
+    def _expect_endings(self):
+        """From now on `endings` tells when one of the children that live ends."""
+        self.endings = select.poll()
+        for child in self._children():
+            if not child.ended():
+                self.endings.register(child.pidfd, select.POLLIN)
 
     def _children(self):
         children_of = [self.port and self.port.child, self.forkserver and self.forkserver.child]
         for desk in self.desks:
-            children_of += [desk.matcher, desk.recovery]
+            children_of += desk.children()
         return [child for child in children_of if child]
 
     def _watch_forkserver(self, now):
@@ -164,10 +197,12 @@ class Appliance:
     def _watch_desk(self, desk, now):
         if desk.matcher.ended():
             self._matcher_died(desk)
-        elif desk.recovery.ended() and now - desk.recovery.started_s > RECOVERY_PAUSE_S:
-            self.alarms.sound("recovery-died", f"recovery@{desk.part.idx} is gone "
-                              f"({desk.recovery.how()}); starting it again")
-            desk.start_recovery()
+        elif desk.journal is not None and not desk.journal.look(now):
+            self._take_down(desk, "journal-failed", f"journal@{desk.idx} has failed "
+                            f"({desk.journal.child.how()}): nothing more can be kept, so partition "
+                            f"{desk.idx} stops; see its words above, then start the appliance anew")
+        else:
+            desk.look_beside(now)
 
     def _matcher_died(self, desk):
         name, how = f"matcher@{desk.idx}", desk.matcher.how()
@@ -189,18 +224,24 @@ class Appliance:
                 self._take_down(desk, "matcher-boot", f"{name} is gone ({how}) and not started "
                                 f"again: {error}")
                 return
-            self.alarms.sound("matcher-died", f"{name} is gone ({how}) after {command}; its book "
-                              "is lost; a new instance begins and participants must log in again")
-            desk.kill()
-            desk.next_instance(instance)
-            desk.create(self.today.opens_later)
+            what = ("its book is lost; a new instance begins and participants must log in again"
+                    if desk.journal is None else "its book comes back from its journal")
+            desk.sound("matcher-died", f"{name} is gone ({how}) after {command}; {what}")
+            try:
+                if not desk.kill():
+                    raise launch.LaunchError("its journal is not whole")
+                desk.next_instance(instance)
+                self._create(desk)
+            except launch.LaunchError as error:
+                self._take_down(desk, "matcher-boot", f"{name} is not started again: {error}")
+                return
             self._write_channel()
-            desk.start(self.forkserver, str(self.topology.config_file), self.cores)
+            desk.start()
             self._write_status()
 
     def _take_down(self, desk, kind, text):
         """The partition stays down; the others trade on. Without any other one it is the end."""
-        self.alarms.sound(kind, text)
+        desk.sound(kind, text)
         desk.kill()
         desk.is_down = True
         if all(each.is_down for each in self.desks):
@@ -211,20 +252,22 @@ class Appliance:
         if desk.note_ready(now):
             took = now - desk.matcher.started_s
             log(f"ready after {took:.2f} s: {desk.describe()}")
-            if all(each.was_ready or each.is_down for each in self.desks):
-                if self.state == "starting":
-                    log(f"running: {len(self.desks)} partition(s); {self.cores.text()}; the market "
-                        f"is {self.today.phase}")
-                    self.state = "running"
             self._write_status()
         elif not desk.was_ready and now - desk.matcher.started_s > BOOT_PATIENCE_S:
-            self.alarms.sound("matcher-boot", f"matcher@{desk.idx} was not ready within "
-                              f"{BOOT_PATIENCE_S:.0f} s; ending it")
+            desk.sound("matcher-boot", f"matcher@{desk.idx} was not ready within "
+                       f"{BOOT_PATIENCE_S:.0f} s; ending it")
             desk.matcher.signal(signal.SIGKILL)
-        if desk.watch_heartbeat():
-            self.alarms.sound("matcher-hung", f"matcher@{desk.idx} has not looked at its control "
-                              f"word for {desk.silent_s():.1f} s; ending it")
-            desk.matcher.signal(signal.SIGKILL)
+        if not desk.watch_heartbeat():
+            return
+        if children.waits_in_kernel(desk.matcher.pid):
+            desk.silence.forgive()
+            desk.sound("matcher-waits", f"matcher@{desk.idx} waits inside the kernel, "
+                       f"{desk.silent_s():.1f} s by now ("
+                       f"{children.whereabouts(desk.matcher.pid)}); nobody can end that")
+        else:
+            silent_s, where = desk.silent_s(), children.end_hung(desk.matcher)
+            desk.sound("matcher-hung", f"matcher@{desk.idx} has not looked at its control "
+                       f"word for {silent_s:.1f} s and was ended ({where})")
 
     # -- days -------------------------------------------------------------------------------------
 
@@ -251,10 +294,10 @@ class Appliance:
         for desk in up:
             desk.kill()
             desk.next_day(self.today.midnight, self.today.day, self.day_file.take(desk.idx))
-            desk.create(self.today.opens_later)
+            self._create(desk)
         self._write_channel()
         for desk in up:
-            desk.start(self.forkserver, str(self.topology.config_file), self.cores)
+            desk.start()
         self._write_status()
 
     def _fail(self, code, text):
@@ -276,7 +319,8 @@ class Appliance:
             "wait": self.cores.wait, "market": self.today.row(time.time_ns()),
             "partitions": [desk.row() | {"xsk": status.socket_row(self.port.rows[desk.idx])}
                            for desk in self.desks],
-            "port": status.port_row(self.port.status),
+            "port": status.port_row(self.port.status, interface.name,
+                                    self.config.feed.interface_b),
             "steering": status.reasons(self.port.status),
             "processes": [{"name": child.name, "pid": child.pid, "cpus": list(child.cpus),
                            "state": child.how(), "status": child.status,
@@ -296,15 +340,20 @@ class Appliance:
             if trading:
                 self._write_status()
                 for desk in trading:
-                    desk.end_day()
-                self._patience(END_PATIENCE_S, lambda: all([d.has_ended() for d in trading]))
+                    if desk.journal is None:
+                        desk.end_day()
+                self._patience(END_PATIENCE_S, lambda: all(
+                    [d.journal is not None or d.has_ended() for d in trading]))
                 for desk in trading:
+                    desk.watch_counters()        # what the end itself met
                     desk.order_stop()
                 self._patience(STOP_PATIENCE_S, lambda: all([d.matcher.ended() for d in trading]))
             patience_s = 0.0 if self.signals >= HURRY else 2.0
             for desk in self.desks:
                 children.end(desk.matcher, patience_s)
                 children.end(desk.recovery, patience_s)
+            for desk in self.desks:
+                desk.close_journal(self.signals >= HURRY)
             if self.port is not None:
                 self._end_portd()
             if self.forkserver is not None:

@@ -23,11 +23,15 @@ def warm() -> dict:
     folder = cache.use_cache()
     started, modules = time.perf_counter(), []
     from appliance import hot
+    from appliance.stages import forkserver
     names = [found.name for found in pkgutil.walk_packages(hot.__path__, "appliance.hot.")]
     for name in (*names, "appliance.shm.ring"):
         before = time.perf_counter()
         importlib.import_module(name)
         modules.append((name, time.perf_counter() - before))
+    before = time.perf_counter()
+    forkserver.warm()                # and what is compiled where it is first needed
+    modules.append((forkserver.__name__, time.perf_counter() - before))
     compiled, cached = cache.count_kernels()
     (folder / STAMP).touch()
     cache.prune(folder)

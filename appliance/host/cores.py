@@ -1,7 +1,8 @@
 """Which CPU each process runs on, and whether a matcher may spin there.
 
 The launcher plans once from the CPUs it may use, sets each child's affinity before it starts and
-tells it the wait policy by WIREMATCH_WAIT; a child asks `granted` and pins nothing itself.
+tells it the wait policy by WIREMATCH_WAIT; a child asks `granted` and pins nothing itself. Threads
+of a matcher that are no matcher belong on the CPUs of WIREMATCH_REST (`rest`).
 
 A spinner never gives its core away. Two spinners on one core, or one on the only core, stop each
 other for whole scheduler slices (milliseconds), so `auto` spins only when every spinner has a core
@@ -12,7 +13,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-WAIT_VARIABLE = "WIREMATCH_WAIT"
+WAIT_VARIABLE, REST_VARIABLE = "WIREMATCH_WAIT", "WIREMATCH_REST"
 SPIN, YIELD, BLOCK = "spin", "yield", "block"
 
 
@@ -28,11 +29,13 @@ class CoreMap:
     wait: str
     matchers: tuple[int, ...]
     rest: tuple[int, ...]
+    realtime: int = 0            # priority of the matchers in SCHED_FIFO, 0: ordinary scheduling
 
     def text(self) -> str:
         """One line for logs and reports."""
         own = ", ".join(f"matcher@{p} on {cpu}" for p, cpu in enumerate(self.matchers))
-        return f"wait {self.wait}; {own}; all else on {','.join(map(str, self.rest))}"
+        realtime = f" in SCHED_FIFO {self.realtime}" if self.realtime else ""
+        return f"wait {self.wait}; {own}{realtime}; all else on {','.join(map(str, self.rest))}"
 
 
 def siblings(cpu: int, sys: Path = Path("/sys")) -> frozenset[int]:
@@ -55,12 +58,13 @@ def parse_list(text: str) -> list[int]:
 
 
 def plan(wait: str, wanted: list[int], spinner_cnt: int, available: set[int] | None = None,
-         sibling_sets=siblings) -> CoreMap:
+         sibling_sets=siblings, realtime: int = 0) -> CoreMap:
     """Core map for `spinner_cnt` matchers.
 
     wait: "auto", "spin", "yield" or "block". wanted: configured CPUs, [] for automatic choice: the
     highest physical cores, first thread of each. CoreError when a wanted CPU is not available,
-    their number is wrong, or with "spin" one is named twice or none is left for the rest.
+    their number is wrong, or with "spin" one is named twice or none is left for the rest; and with
+    realtime where matchers would have no core of their own: nobody else would run there any more.
     """
     cpus = sorted(os.sched_getaffinity(0) if available is None else available)
     if wanted:
@@ -85,13 +89,40 @@ def plan(wait: str, wanted: list[int], spinner_cnt: int, available: set[int] | N
     if wait == SPIN and set(chosen) & set(rest):
         raise CoreError(f"cores.wait = \"spin\": {spinner_cnt} spinner(s) need {spinner_cnt + 1} "
                         f"CPUs, this process may use {len(cpus)}; choose \"auto\" or \"yield\"")
+    if realtime and (len(set(chosen)) != spinner_cnt or set(chosen) & set(rest)):
+        raise CoreError(f"cores.realtime = {realtime}: {spinner_cnt} matcher(s) need a CPU each "
+                        f"and one for all else, this process may use {len(cpus)}; choose 0")
     policy = (SPIN if alone and separate else YIELD) if wait == "auto" else wait
-    return CoreMap(policy, tuple(chosen), tuple(rest))
+    return CoreMap(policy, tuple(chosen), tuple(rest), realtime)
+
+
+def rest() -> set[int]:
+    """CPUs of everything but matchers, as the launcher gave them; none without its word."""
+    return set(parse_list(os.environ.get(REST_VARIABLE, "")))
+
+
+def throttled(path: Path = Path("/proc/sys/kernel/sched_rt_runtime_us")) -> bool:
+    """Whether the kernel stops real-time processes for a part of each second."""
+    try:
+        return int(path.read_text()) >= 0
+    except (OSError, ValueError):
+        return False
 
 
 def pin(cpus) -> None:
     """Restricts the calling process to these CPUs."""
     os.sched_setaffinity(0, set(cpus))
+
+
+def hurry(priority: int) -> None:
+    """The calling process runs in SCHED_FIFO; 0: nothing changes. OSError says what it needs."""
+    if not priority:
+        return
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except OSError as error:
+        raise OSError(error.errno, f"cores.realtime = {priority}: {error.strerror}; it needs "
+                      "CAP_SYS_NICE or a limit RLIMIT_RTPRIO as high; choose 0") from error
 
 
 def granted() -> tuple[int, str]:

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 SIOCGIFADDR, SIOCGIFHWADDR, SIOCGIFMTU, SIOCGIFFLAGS = 0x8915, 0x8927, 0x8921, 0x8913
 SIOCETHTOOL, ETHTOOL_GLINK = 0x8946, 0xA
 IFF_UP, IFF_RUNNING = 0x1, 0x40
+# What a device counts, by its column in /proc/net/dev; rx_dropped has what it missed too.
+COUNTERS = {"rx_packets": 1, "rx_errors": 2, "rx_dropped": 3, "tx_packets": 9, "tx_errors": 10,
+            "tx_dropped": 11}
 IP_MULTICAST_ALL = 49
+RTMGRP_LINK = 1
+HEADERS_SZ = 28                     # IPv4 without options, and UDP
 SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
 
 
@@ -84,6 +89,25 @@ def _carrier(probe, name):
     return bool(answer[1])
 
 
+def device_news() -> socket.socket:
+    """Readable when a device of this namespace comes, goes or changes; rtnetlink(7)."""
+    news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK,
+                         socket.NETLINK_ROUTE)
+    news.bind((0, RTMGRP_LINK))
+    return news
+
+
+def counters(name: str) -> dict[str, int]:
+    """The device's own COUNTERS, in frames; zeros when there is none of that name here."""
+    with open("/proc/self/net/dev", encoding="ascii") as file:
+        for line in file:
+            head, _, values = line.partition(":")
+            if head.strip() == name:
+                columns = [int(value) for value in values.split()]
+                return {key: columns[column] for key, column in COUNTERS.items()}
+    return dict.fromkeys(COUNTERS, 0)
+
+
 def queue_count(name: str) -> int:
     """Receive queues of a device of this network namespace (/sys may show another one's).
 
@@ -121,6 +145,12 @@ def remove_rule(name: str, rule: int) -> None:
     subprocess.run(["ethtool", "-N", name, "delete", str(rule)], capture_output=True, check=False)
 
 
+def take_program_off(name: str) -> None:
+    """Takes an XDP program off a device that was put there without a link; nothing when none is."""
+    subprocess.run(["ip", "link", "set", "dev", name, "xdp", "off"], capture_output=True,
+                   check=False)
+
+
 def multicast_mac(group: str) -> bytes:
     """The Ethernet address of an IPv4 multicast group (RFC 1112, 6.4)."""
     low = int(ipaddress.IPv4Address(group)) & 0x7FFFFF
@@ -143,6 +173,22 @@ def order_socket(ip: str, udp_port: int, receive_bytes: int = 1 << 25) -> socket
     return sock
 
 
+def stream_listener(ip: str, tcp_port: int) -> socket.socket:
+    """A TCP socket that listens on a port; a start right after an end finds it free."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((ip, tcp_port))
+        sock.listen(64)
+    except OSError as error:
+        sock.close()
+        raise NicError(f"listening on TCP {ip}:{tcp_port} failed ({error.strerror}); is the port "
+                       "free (ss -tlnp)? else choose another orders.order_port_base or "
+                       "feed.glimpse_port_base") from error
+    sock.setblocking(False)
+    return sock
+
+
 def multicast_socket(ip: str, ttl: int, send_bytes: int = 1 << 25) -> socket.socket:
     """A UDP socket that sends to groups out of the interface with this address."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -153,6 +199,26 @@ def multicast_socket(ip: str, ttl: int, send_bytes: int = 1 << 25) -> socket.soc
     sock.bind((ip, 0))
     sock.setblocking(False)
     return sock
+
+
+def feed_socket(name: str, ttl: int) -> tuple[socket.socket, str]:
+    """(a multicast socket of the interface of that name, the address it leaves from); NicError when
+    the interface is not there or has no IPv4 address."""
+    ip = look_up(name).ip
+    if not ip:
+        raise NicError(f"interface {name!r} has no IPv4 address to send from; give it one: "
+                       f"ip addr add ADDRESS/LENGTH dev {name}")
+    return multicast_socket(ip, ttl), ip
+
+
+def check_payload(name: str, payload: int) -> None:
+    """NicError when UDP payloads of that many bytes do not fit the interface's MTU."""
+    mtu = look_up(name).mtu
+    if payload + HEADERS_SZ > mtu:
+        raise NicError(f"interface.payload = {payload} needs an MTU of {payload + HEADERS_SZ}, "
+                       f"{name} has {mtu}; lower it to {mtu - HEADERS_SZ}, or raise the MTU here "
+                       f"and on the whole way to the participants: ip link set {name} mtu "
+                       f"{payload + HEADERS_SZ}")
 
 
 def leave_by(sock: socket.socket, ip: str) -> None:

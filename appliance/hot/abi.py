@@ -10,19 +10,18 @@ import errno
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from .book import BOOK_TYPE, FAULT_EVENTS, apply
+from ..layout.record import FAR_BLOCK
+from .book import BOOK_TYPE, FAULT_EVENTS, apply_work
+from .bundle import opened
 from .kernel import later
 from .level_sum import level_sum
+from .reach import forget_reach
 from .state import FOLLOW_AFTER
-from .types import COMMANDS, EVENTS, I64, INLINE, INNER, U64
-
-# The matcher's kernel, put into its caller here: handing a book over costs 40 ns, a step about 20.
-# No cache of its own: numba would take it for the other compilation of the same function.
-_apply = njit(**{**INLINE, "cache": False})(getattr(apply, "py_func", apply))
+from .types import COMMANDS, EVENTS, I64, INNER, U64
 
 _WORD = ir.IntType(64)
 _ROW = 3                      # words of a table row
@@ -67,27 +66,64 @@ def _array_of(array_type):
     return intrinsic(typing)
 
 
+# What apply_work takes is laid down once, behind the table; only the events are new in each call.
+_WORK = types.CPointer(types.Tuple((BOOK_TYPE, EVENTS)))
+_LAID = _ROW * 8 * len(BOOK_TYPE.types)             # bytes from the table to it
+WORK_WORDS = sum(5 + 2 * array.ndim for array in (*BOOK_TYPE.types, EVENTS))
+
+
+def _place(context, builder, address):
+    return builder.inttoptr(builder.add(address, _WORD(_LAID)), context.get_value_type(_WORK))
+
+
+@intrinsic
+def _lay_down(typingctx, table, book):
+    """Writes the bundle of a book and of no events behind its table."""
+    def codegen(context, builder, signature, arguments):
+        place = builder.gep(_place(context, builder, arguments[0]),
+                            [ir.IntType(32)(0), ir.IntType(32)(0)])
+        builder.store(arguments[1], place)
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, BOOK_TYPE), codegen
+
+
+@intrinsic
+def _work_of(typingctx, table, events):
+    """The bundle behind a table, for these events."""
+    def codegen(context, builder, signature, arguments):
+        work = _place(context, builder, arguments[0])
+        builder.store(arguments[1], builder.gep(work, [ir.IntType(32)(0), ir.IntType(32)(1)]))
+        return work
+
+    return _WORK(types.uint64, EVENTS), codegen
+
+
 _commands_at, _events_at = _array_of(COMMANDS), _array_of(EVENTS)
 _words_at = _array_of(types.int64[::1])
 
 
-@later(I64(U64, I64), **INNER)
-def begin_at(table, lg_ladder):
+@later(I64(U64, I64, I64), **INNER)
+def begin_at(table, lg_ladder, far_cap):
     """A book whose memory is all zero becomes an empty one; 0. As hot/state.py build makes it."""
     book = book_at(table)
-    engine, free = book.engine[0], np.int64(book.far_free.size) - 1
-    for i in range(free):
-        book.far_free[i] = np.uint32(free - i)
-    engine["free_far"] = np.uint64(free)
+    engine, free = book.engine[0], np.int64(book.far_levels.size) - 1
+    for slot in range(1, free):
+        book.far_levels[slot]["head"] = np.uint32(slot + 1)
+    engine["next_far"], engine["free_far"] = np.uint64(1), np.uint64(free)
+    for block in range(1, book.far_blocks.size // (2 * FAR_BLOCK) - 1):
+        book.far_blocks[block * 2 * FAR_BLOCK] = np.int32(block + 1)
+    engine["free_block"] = np.uint64(1)
     engine["next_order_ref"] = engine["next_match"] = np.uint64(1)
     engine["symbol_cnt"] = np.uint64(book.symbols.size)
     engine["lg_ladder"] = np.uint64(lg_ladder)
-    engine["far_cap"] = np.uint64(book.far_prices.shape[1])
+    engine["far_cap"] = np.uint64(far_cap)
     engine["follow_after"] = np.uint64(FOLLOW_AFTER)
     for symbol in range(book.symbols.size):
         book.symbols[symbol]["buy_bound_ticks"] = np.int32(_FAR_NUMBER)
     for owner in range(book.sides.size):
         book.sides[owner]["best_ticks"] = np.int32(-1 if owner & 1 == 0 else _FAR_NUMBER)
+    _lay_down(table, book)
     return np.int64(0)
 
 
@@ -99,6 +135,7 @@ def window_at(table, symbol, first_ticks):
         if book.sides[owner]["order_cnt"] != 0 or book.sides[owner + 1]["order_cnt"] != 0:
             return np.int64(-errno.EBUSY)
     book.symbols[symbol]["window_ticks"] = np.int32(first_ticks)
+    forget_reach(book, symbol)
     return np.int64(0)
 
 
@@ -110,18 +147,25 @@ def apply_at(table, commands, command_cnt, events, event_cap, given):
     room: nothing was done; -EBADMSG when the book refused a command: the others were applied;
     -EAGAIN when command `resume_at` is to go on once the events have been taken.
     """
-    book, out = book_at(table), _words_at(given, np.int64(1))
-    book.engine[0]["fault"] = np.uint64(0)
-    event_cnt = _apply(book, _commands_at(commands, command_cnt), np.int64(0), command_cnt,
-                       _events_at(events, event_cap), np.int64(0))
+    work, out = _work_of(table, _events_at(events, event_cap)), _words_at(given, np.int64(1))
+    book, _ = opened(work)
+    engine, told = book.engine[0], np.uint64(0)
+    if engine["unfinished"] != 0:
+        if command_cnt == 0:                    # it is not there to go on
+            return np.int64(-errno.EAGAIN)
+        told = engine["fault"]                  # of the commands before it, to be told at the end
+    engine["fault"] = np.uint64(0)
+    event_cnt = apply_work(work, _commands_at(commands, command_cnt), np.int64(0), command_cnt,
+                           np.int64(0))
     out[0] = event_cnt
-    if book.engine[0]["unfinished"] != 0:
-        return np.int64(-errno.EAGAIN)
-    if book.engine[0]["fault"] == 0:
-        return np.int64(0)
-    if np.int64(book.engine[0]["fault"]) == FAULT_EVENTS:
+    lacks_room = np.int64(engine["fault"]) == FAULT_EVENTS
+    if told != 0:
+        engine["fault"] = told
+    if lacks_room:
         return np.int64(-errno.ENOBUFS)
-    return np.int64(-errno.EBADMSG)
+    if engine["unfinished"] != 0:
+        return np.int64(-errno.EAGAIN)
+    return np.int64(0) if engine["fault"] == 0 else np.int64(-errno.EBADMSG)
 
 
 @later(I64(U64, I64, I64, U64), **INNER)

@@ -251,7 +251,7 @@ def replace(core, idx):
         session["last_user_ref"] = np.uint32(number)
         return code
     command["target"] = np.uint32(target)
-    executed = np.int64(core.book.totals[target]) - open_of(core, target)
+    executed = np.int64(core.book.orders[target]["total"]) - open_of(core, target)
     open_qty = np.int64(command["qty"]) - executed
     if _fit_target(core, idx, target, open_qty) == 0:
         _turn_into_cancel(core, idx)
@@ -280,7 +280,7 @@ def cancel(core, idx):
     if _not_live(core, idx) != 0:
         return np.int64(IGNORED)
     command = core.burst.commands[idx]
-    if command["qty"] >= core.book.totals[np.int64(command["target"])]:
+    if command["qty"] >= core.book.orders[np.int64(command["target"])]["total"]:
         core.counters[_CANCELS_IGNORED] += _ONE
         return np.int64(IGNORED)
     return np.int64(APPLY)
@@ -299,7 +299,7 @@ def modify(core, idx):
     cold = core.accounts.cold[target]
     old, new = np.int64(cold["side_letter"]), np.int64(core.burst.details[idx]["side_letter"])
     allowed = old == new or (old == _S and (new == _E or new == _T)) or (old == _E and new == _T)
-    total = np.int64(core.book.totals[target])
+    total = np.int64(core.book.orders[target]["total"])
     floor = np.int64(cold["max_floor"])
     if not allowed or (qty > total and (qty > codes.QUANTITY_MAX
                                         or (floor > 0 and _has_chunks(core, qty, floor) == 0))):

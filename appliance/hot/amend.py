@@ -10,21 +10,15 @@ from ..layout.record import (
     CANCELED, EXTRA_BIT, MODIFIED, MOVED, ORDER_DEAD, RESERVE, UNSHOWN, WAS_BOOKED,
 )
 from .events import put_event
-from .kernel import inlined, kernel, unlikely
-from .levels import owner_of, price_of, shown_owners, to_back, unlink, unlink_plain
+from .kernel import inlined, unlikely
+from .levels import owner_of, price_of, shown_owners, to_back, unlink, unlink_ladder
+from .plain import take_number
 from .rest import count_live, owe_parts, reserve_of
 
 QTY_MAX = 999_999
 BY_USER = np.int64(ord("U"))
 _EXTRA_BIT = np.int64(EXTRA_BIT)
-
-
-@inlined
-def next_order_ref(book):
-    """Takes the next order reference n."""
-    number = np.int64(book.engine[0]["next_order_ref"])
-    book.engine[0]["next_order_ref"] = np.uint64(number + 1)
-    return number
+_LOW, _HALF = np.uint64(0xFFFF_FFFF), np.uint64(32)
 
 
 @inlined
@@ -57,30 +51,33 @@ def _shrink(book, target, count):
 
 
 @inlined
-def cancel_plain(book, command, target, events, event_cnt):
-    """`cancel` of an order on the ladder without an EXTRA."""
+def cancel_plain(book, command, target, place, events, event_cnt):
+    """`cancel` of an order that stands on the ladder and has no EXTRA.
+
+    place: its quantity and level, as ORDER has them in one word.
+    """
     reason, wanted = np.int64(command["tif"]), np.int64(command["qty"])
     reason = BY_USER if reason == 0 else reason
-    open_qty, left, flags = np.int64(book.orders[target]["qty"]), np.int64(0), np.int64(WAS_BOOKED)
+    open_qty, level = np.int64(place & _LOW), np.int64(place >> _HALF)
     if wanted != 0:
-        total = np.int64(book.totals[target])
+        total = np.int64(book.orders[target]["total"])
         if wanted >= total:
             return event_cnt
-        left = max(wanted - (total - open_qty), np.int64(0))
-    if left == 0:
-        owner = unlink_plain(book, target)
-        count_live(book, -1)
-        flags = np.int64(ORDER_DEAD | WAS_BOOKED)
-    else:
-        book.orders[target]["qty"] = np.uint32(left)
-        book.totals[target] = np.uint32(wanted)
-        owner = np.int64(book.orders[target]["level"]) >> np.int64(book.engine[0]["lg_ladder"])
-    removed = open_qty - left
-    return put_event(events, event_cnt, CANCELED, owner & 1, reason, flags, target, 0, removed,
-                     removed, left, 0)
+        left = wanted - (total - open_qty)
+        if left > 0:
+            book.orders[target]["qty"] = np.uint32(left)
+            book.orders[target]["total"] = np.uint32(wanted)
+            side = level >> np.int64(book.engine[0]["lg_ladder"]) & 1
+            removed = open_qty - left
+            return put_event(events, event_cnt, CANCELED, side, reason, WAS_BOOKED, target, 0,
+                             removed, removed, left, 0)
+    owner = unlink_ladder(book, target, level)
+    count_live(book, -1)
+    return put_event(events, event_cnt, CANCELED, owner & 1, reason, ORDER_DEAD | WAS_BOOKED,
+                     target, 0, open_qty, open_qty, 0, 0)
 
 
-@kernel
+@inlined
 def cancel(book, command, target, events, event_cnt):
     """Down to an intended total of qty; 0 is the whole."""
     reason, wanted = np.int64(command["tif"]), np.int64(command["qty"])
@@ -88,7 +85,7 @@ def cancel(book, command, target, events, event_cnt):
         reason = BY_USER
     left = np.int64(0)
     if wanted != 0:
-        total = np.int64(book.totals[target])
+        total = np.int64(book.orders[target]["total"])
         if wanted >= total:
             return event_cnt
         open_qty = np.int64(book.orders[target]["qty"]) + reserve_of(book, target)
@@ -96,20 +93,20 @@ def cancel(book, command, target, events, event_cnt):
     if left <= 0:
         return remove(book, target, reason, events, event_cnt)
     shown, owner, unshown = _shrink(book, target, open_qty - left), owner_of(book, target), 0
-    book.totals[target] = np.uint32(wanted)
+    book.orders[target]["total"] = np.uint32(wanted)
     if unlikely(owner >= shown_owners(book)):
         unshown, shown = UNSHOWN, np.int64(0)
     return put_event(events, event_cnt, CANCELED, owner & 1, reason, WAS_BOOKED | unshown, target,
                      0, open_qty - left, shown, left, 0)
 
 
-@kernel
+@inlined
 def modify(book, command, target, events, event_cnt):
     """A new intended total for a booked order: less keeps its place, more goes to the back.
 
     With RESERVE one that grows has the floor command.min_qty from now on, whatever it had.
     """
-    wanted, total = np.int64(command["qty"]), np.int64(book.totals[target])
+    wanted, total = np.int64(command["qty"]), np.int64(book.orders[target]["total"])
     open_qty = np.int64(book.orders[target]["qty"]) + reserve_of(book, target)
     left = wanted - (total - open_qty)
     if wanted > QTY_MAX and wanted > total:
@@ -118,7 +115,7 @@ def modify(book, command, target, events, event_cnt):
         return remove(book, target, BY_USER, events, event_cnt)
     owner = owner_of(book, target)
     unshown = UNSHOWN if owner >= shown_owners(book) else 0
-    book.totals[target] = np.uint32(wanted)
+    book.orders[target]["total"] = np.uint32(wanted)
     if wanted <= total:
         shown = _shrink(book, target, open_qty - left)
         return put_event(events, event_cnt, MODIFIED, owner & 1, 0, unshown, target, 0, left, 0,
@@ -138,7 +135,7 @@ def modify(book, command, target, events, event_cnt):
     event_cnt = put_event(events, event_cnt, MODIFIED, owner & 1, 0, unshown, target, 0, left, 0, 0,
                           0)
     to_back(book, target)
-    number = next_order_ref(book)
+    number = take_number(book)
     book.extras[target]["number"] = np.uint64(number)
     return put_event(events, event_cnt, MOVED, owner & 1, 0, unshown, target, target, shown,
                      price_of(book, target), 0, number)

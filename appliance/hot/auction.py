@@ -7,7 +7,9 @@ and sorts them there: no memory is taken.
 
 import numpy as np
 
+from appliance.hot.far import far_above, far_slot_at
 from appliance.hot.kernel import later
+from appliance.hot.levels import NO_ASK
 from appliance.hot.types import CORE, EVENTS, I64, INNER, KERNEL, VOID
 from appliance.layout import codes
 from appliance.layout.record import CLOSING_GROUP, OPENING_GROUP
@@ -49,14 +51,16 @@ def collect(core, symbol, letter):
     book, events, base, count = core.book, core.burst.events, first_place(core), np.int64(0)
     owner = (group_of(letter) * np.int64(book.symbols.size) + symbol) * 2
     for side in range(2):
-        for place in range(np.int64(book.sides[owner + side]["far_cnt"])):
-            slot = np.int64(book.far_slots[owner + side, place])
+        price = far_above(book, owner + side, np.int64(-1), NO_ASK)
+        while price != NO_ASK:
+            slot = far_slot_at(book, owner + side, price)
             handle = np.int64(book.far_levels[slot]["head"])
             while handle != 0:
                 events[base + count]["order"] = np.uint32(handle)
                 events[base + count]["number"] = core.accounts.cold[handle]["order_ref"]
                 count += 1
                 handle = np.int64(book.orders[handle]["next"])
+            price = far_above(book, owner + side, price, NO_ASK)
     for place in range((count >> 1) - 1, -1, -1):
         _sink(events, base, count, np.int64(place))
     for last in range(count - 1, 0, -1):

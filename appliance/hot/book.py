@@ -25,34 +25,38 @@ from numba import from_dtype, int64, types
 
 from ..layout import shared
 from ..layout.record import (
-    ACCEPTED, AUCTION, BOOKED, CANCEL, COMMAND, ENTER, EVENT, EXTRA, FAR_LEVEL, LEVEL, MODIFY,
-    MOVED, ORDER, REFUSED, REPLACE, REPLACED, RESTING_DEAD, SIDE, SYMBOL, UNBOOKED, WAS_BOOKED,
+    ACCEPTED, AUCTION, BOOKED, CANCEL, COMMAND, ENTER, EVENT, EXTRA, FAR_BIT, FAR_LEVEL, LEVEL,
+    MODIFY, MOVED, ORDER, REFUSED, REPLACE, REPLACED, RESERVE, RESTING_DEAD, SIDE, SYMBOL, UNBOOKED,
+    WAS_BOOKED,
 )
-from .amend import BY_USER, cancel, cancel_plain, modify, next_order_ref, remove
+from .amend import BY_USER, cancel, cancel_plain, modify, remove
+from .bundle import bundle, opened
 from .events import put_event
 from .fence import prefetch
 from .kernel import inlined, kernel, kernel_of, unlikely
 from .levels import (
-    UNUSUAL, append_plain, is_far, ladder_place, meets, owner_of, shown_owners, unlink,
+    PLACE, UNUSUAL, is_far, ladder_place, meets, owner_of, shown_owners, unlink, write_terms,
 )
 from .match import is_beyond, may_not_rest, meets_any, take
+from .plain import LG_QTY, enter_plain, take_number, trade_plain
 from .raw import raw_load64
+from .reach import find_reach
 from .rest import ASIDE, count_live, far_refuses, owe_parts, reserve_of, rest, resting_owner
 from .state import Book
 
 # engine.fault: a broken invariant of the caller. The command, or the burst, was not applied.
-FAULT_COMMAND = 0xB001      # an ENTER or REPLACE out of range, or whose handle is live already
+# An ENTER or REPLACE out of range, or whose handle is live already; a reserve that cannot be.
+FAULT_COMMAND = 0xB001
 FAULT_EVENTS = 0xB002       # less room for events than apply's contract asks for
 
 EVENTS_A_COMMAND = 5        # at most, beside one for each order that it ends
 EVENTS_SPARE = 4            # and for refreshes and decrements in a call; more is used where it is
-AHEAD, NEARER = 8, 4        # commands between asking for a line of memory and needing it
-LG_QTY = 20                 # no quantity reaches 2 ** LG_QTY, so no sum of a book's overflows
 
-_LOW = 0xFFFF_FFFF
-assert [(field.name, field.off) for field in COMMAND.fields][:10] == [
-    ("kind", 0), ("side", 1), ("tif", 2), ("flags", 3), ("order", 4), ("target", 8), ("qty", 12),
-    ("price_ticks", 16), ("min_qty", 20), ("symbol", 24)], "_enter_plain reads these as words"
+# Commands between asking for memory and needing it: of the command, its order, its neighbours.
+_COMING, _AHEAD, _NEARER = np.uint64(40), np.uint64(8), np.uint64(4)
+_ENTER, _CANCEL, _KIND = np.uint64(ENTER), np.uint64(CANCEL), np.uint64(0xFF)
+_FAR_BIT = np.int64(FAR_BIT)
+_LOW, _UNUSUAL = np.uint64(0xFFFF_FFFF), np.uint64(62)      # of an order's second word
 
 
 def _records(struct):
@@ -60,19 +64,22 @@ def _records(struct):
 
 
 BOOK_TYPE = types.NamedTuple(
-    [_records(ORDER), types.uint32[::1], types.uint16[::1], _records(EXTRA), _records(LEVEL),
+    [_records(ORDER), _records(EXTRA), _records(LEVEL),
      types.uint64[::1], types.uint64[::1], _records(SIDE), _records(SYMBOL), _records(FAR_LEVEL),
-     types.int32[:, ::1], types.uint32[:, ::1], types.uint32[::1], _records(shared.ENGINE)], Book)
+     types.int32[:, ::1], types.int32[::1], _records(shared.ENGINE)], Book)
 SIGNATURE = int64(BOOK_TYPE, _records(COMMAND), int64, int64, _records(EVENT), int64)
 
 
 @inlined
 def _in_range(book, command, qty):
-    """Every field that becomes an index or a sum is in its range; the handle is not in use."""
-    order = np.int64(command["order"])
+    """Every field that becomes an index or a sum is in its range; the handle is not in use; a
+    reserve order has a floor and is shown."""
+    order, flags = np.int64(command["order"]), np.int64(command["flags"])
     if np.uint64(order - 1) >= np.uint64(book.orders.shape[0] - 1):
         return False
     if np.int64(command["symbol"]) >= book.symbols.shape[0]:
+        return False
+    if flags & RESERVE != 0 and (flags & ASIDE != 0 or np.int64(command["min_qty"]) == 0):
         return False
     over = (np.int64(command["side"]) >> 1 | (qty - 1) >> LG_QTY
             | np.int64(command["min_qty"]) >> LG_QTY
@@ -108,10 +115,9 @@ def _is_refused(book, command, owner, price_ticks, leaving):
     return far_refuses(book, resting_owner(book, owner, flags), price_ticks, leaving)
 
 
-@kernel
-def _enter(book, commands, i, events, event_cnt):
+@inlined
+def _enter(book, command, events, event_cnt):
     """An ENTER of any kind, checked from the start."""
-    command = commands[np.uint64(i)]
     qty = np.int64(command["qty"])
     if not _in_range(book, command, qty):
         book.engine[0]["fault"] = np.uint64(FAULT_COMMAND)
@@ -121,9 +127,8 @@ def _enter(book, commands, i, events, event_cnt):
     owner = np.int64(command["symbol"]) << 1 | side
     if _is_refused(book, command, owner, price_ticks, np.int64(0)):
         return put_event(events, event_cnt, REFUSED, side, 0, 0, order, 0, qty, price_ticks, 0, 0)
-    book.totals[order] = np.uint32(qty)
-    book.owners[order] = np.uint16(command["account"])
-    number = next_order_ref(book)
+    write_terms(book, order, qty, np.int64(command["account"]))
+    number = take_number(book)
     if np.int64(command["flags"]) & ASIDE != 0:
         book.extras[order]["number"] = np.uint64(number)
     event_cnt = put_event(events, event_cnt, ACCEPTED, side, 0, 0, order, 0, qty, 0, 0, number)
@@ -131,49 +136,12 @@ def _enter(book, commands, i, events, event_cnt):
 
 
 @inlined
-def _enter_plain(book, commands, i, events, event_cnt):
-    """A plain order inside the window that meets nobody: booked whole. -1: it is not of that kind.
-
-    Nothing is changed then. Reads the command as four words; `_enter` has the same checks by name.
-    """
-    first, second = np.int64(raw_load64(commands, i, 0)), np.int64(raw_load64(commands, i, 8))
-    third, fourth = np.int64(raw_load64(commands, i, 16)), np.int64(raw_load64(commands, i, 24))
-    order, side, qty = first >> 32 & _LOW, first >> 8 & 0xFF, second >> 32 & _LOW
-    price_ticks, symbol = third & _LOW, fourth & 0xFFFF
-    if np.uint64(order - 1) >= np.uint64(book.orders.shape[0] - 1) \
-            or symbol >= book.symbols.shape[0]:
-        return np.int64(-1)
-    owner = symbol << 1 | side & 1
-    own, other, listing = book.sides[owner], book.sides[owner ^ 1], book.symbols[symbol]
-    special = (first & 0xFFFF_FE00 | third >> 32 | (qty - 1) >> LG_QTY | price_ticks >> 31
-               | np.int64(book.orders[order]["qty"]) | np.int64(other["hidden_cnt"]))
-    if special != 0:
-        return np.int64(-1)
-    lg_ladder = np.uint64(book.engine[0]["lg_ladder"])
-    place = price_ticks - np.int64(listing["window_ticks"])
-    worse = -(side & 1)
-    bound = np.int64(listing["sell_bound_ticks"] if side & 1 else listing["buy_bound_ticks"])
-    ranked = price_ticks ^ worse
-    if np.uint64(place) >> lg_ladder != np.uint64(0) \
-            or (np.int64(other["best_ticks"]) ^ worse) <= ranked or ranked > (bound ^ worse):
-        return np.int64(-1)
-    book.totals[order] = np.uint32(qty)
-    book.owners[order] = np.uint16(fourth >> 16 & 0xFFFF)
-    number = next_order_ref(book)
-    append_plain(book, own, np.int64(np.uint64(owner) << lg_ladder) | place, worse, price_ticks,
-                 order, qty)
-    count_live(book, 1)
-    return put_event(events, event_cnt, ACCEPTED, side, 0, WAS_BOOKED, order, 0, qty, price_ticks,
-                     qty, number)
-
-
-@kernel
 def _replace(book, command, target, events, event_cnt):
     """The target leaves and a new order takes its place, without its priority."""
     total, flags = np.int64(command["qty"]), np.int64(command["flags"])
     shown = np.int64(book.orders[target]["qty"])
     open_qty = shown + reserve_of(book, target)
-    qty = total - (np.int64(book.totals[target]) - open_qty)
+    qty = total - (np.int64(book.orders[target]["total"]) - open_qty)
     if qty <= 0:
         return remove(book, target, BY_USER, events, event_cnt)
     if not _in_range(book, command, total):
@@ -192,9 +160,8 @@ def _replace(book, command, target, events, event_cnt):
         owe_parts(book, target, -1)
     unlink(book, target)
     count_live(book, -1)
-    book.totals[order] = np.uint32(total)
-    book.owners[order] = np.uint16(command["account"])
-    number = next_order_ref(book)
+    write_terms(book, order, total, np.int64(command["account"]))
+    number = take_number(book)
     if flags & ASIDE != 0:
         book.extras[order]["number"] = np.uint64(number)
     event_cnt = put_event(events, event_cnt, REPLACED, side, 0, RESTING_DEAD, order, target, qty, 0,
@@ -210,26 +177,139 @@ def _replace(book, command, target, events, event_cnt):
     return _settle(book, command, order, owner, price_ticks, qty, events, event_cnt, 1)
 
 
+@kernel
+def _specially(work, command, event_cnt):
+    """Any command, checked from the start; `work` is a bundle of the book and the events."""
+    book, events = opened(work)
+    kind, target = np.int64(command["kind"]), np.int64(command["target"])
+    if kind == ENTER:
+        return _enter(book, command, events, event_cnt)
+    if target >= book.orders.shape[0] or np.int64(book.orders[target]["qty"]) == 0:
+        return event_cnt
+    if kind == CANCEL:
+        return cancel(book, command, target, events, event_cnt)
+    if kind == REPLACE:
+        return _replace(book, command, target, events, event_cnt)
+    if kind == MODIFY:
+        if np.int64(command["flags"]) & RESERVE != 0 \
+                and owner_of(book, target) >= shown_owners(book):
+            book.engine[0]["fault"] = np.uint64(FAULT_COMMAND)
+            return event_cnt
+        return modify(book, command, target, events, event_cnt)
+    return event_cnt
+
+
+@kernel
+def _go_on(work, command, event_cnt):
+    """A command of which engine.unfinished shares are left looks for more trades."""
+    book, events = opened(work)
+    engine = book.engine[0]
+    qty = np.int64(engine["unfinished"])
+    engine["unfinished"] = np.uint64(0)
+    return _settle(book, command, np.int64(command["order"]), np.int64(engine["resume_owner"]),
+                   np.int64(command["price_ticks"]), qty, events, event_cnt, 0)
+
+
+@kernel
+def _enter_other(work, commands, i, event_cnt):
+    """An ENTER that is not booked at once: its side's reach may not be known, or there is none."""
+    book, events = opened(work)
+    command = commands[i]
+    owner = np.int64(command["symbol"]) << 1 | np.int64(command["side"])
+    if np.int64(command["side"]) > 1 or owner >= shown_owners(book):
+        return _specially(work, command, event_cnt)
+    side = book.sides[owner]
+    if np.int64(side["plain_cnt"]) == 0:
+        find_reach(book, owner)
+        if np.int64(side["plain_cnt"]) == 0:
+            return _specially(work, command, event_cnt)
+        told = enter_plain(book, commands, i, raw_load64(commands, i, 0), events, event_cnt)
+        if told >= 0:
+            return told
+    told = trade_plain(work, command, event_cnt)
+    if told < 0:
+        return _specially(work, command, event_cnt)
+    if unlikely(book.engine[0]["unfinished"] != np.uint64(0)):
+        return _go_on(work, command, told)
+    return told
+
+
 @inlined
 def _look_ahead(book, commands, i):
     """Asks for the memory that commands a little later will touch, without a branch to mispredict.
 
-    First the order (the target, or the new one when there is none); when that has come, its
-    neighbours and its level. Hints only: what stands in commands past the burst may be anything.
+    First the command itself, then its order (the target, or the new one when there is none); when
+    that has come, its neighbours and its level. Hints only: what stands in commands past the burst
+    may be anything.
     """
-    later = np.uint64(i + AHEAD)
+    prefetch(commands, i + _COMING)
+    later = i + _AHEAD
     if later < np.uint64(commands.shape[0]):
-        target = np.int64(commands[later]["target"])
-        none = (target - 1) >> 63
-        order = target | np.int64(commands[later]["order"]) & none
-        prefetch(book.orders, order)
-        prefetch(book.totals, order)
-        target = np.int64(commands[np.uint64(i + NEARER)]["target"])
-        if target < book.orders.shape[0]:
+        prefetch(book.orders, commands[later]["order"] | commands[later]["target"])
+        target = np.uint64(commands[i + _NEARER]["target"])
+        if target < np.uint64(book.orders.shape[0]):
             soon = book.orders[target]
             prefetch(book.orders, soon["prev"])
             prefetch(book.orders, soon["next"])
             prefetch(book.levels, soon["level"])
+
+
+@inlined
+def _look_far_ahead(book, commands, i):
+    """Where far levels are at work, asks for that of a later command's order too."""
+    later = i + _NEARER
+    if later < np.uint64(commands.shape[0]):
+        target = np.uint64(commands[later]["target"])
+        if target < np.uint64(book.orders.shape[0]):
+            level = np.int64(book.orders[target]["level"])
+            if level & _FAR_BIT != 0:
+                prefetch(book.far_levels, level & PLACE)
+
+
+@kernel
+def apply_work(work, commands, start, stop, event_cnt):
+    """`apply` for kernels that hold a bundle of (book, events): nothing is handed over again."""
+    book, events = opened(work)
+    engine = book.engine[0]
+    room = np.int64(engine["live_orders"]) + EVENTS_A_COMMAND * (stop - start) + EVENTS_SPARE
+    spare = events.shape[0] - event_cnt - room
+    if event_cnt < 0 or start < 0 or stop > commands.shape[0] or spare < 0:
+        engine["fault"] = np.uint64(FAULT_EVENTS)
+        return event_cnt
+    engine["spare_events"] = np.uint64(spare + EVENTS_SPARE)
+    if unlikely(engine["unfinished"] != np.uint64(0)):
+        event_cnt = _go_on(work, commands[np.uint64(start)], event_cnt)
+        if engine["unfinished"] != np.uint64(0):
+            engine["resume_at"] = np.uint64(start)
+            return event_cnt
+        start += 1
+    for idx in range(start, stop):
+        i = np.uint64(idx)
+        _look_ahead(book, commands, i)
+        first, told = raw_load64(commands, i, 0), np.int64(-1)
+        kind = first & _KIND
+        if kind == _ENTER:
+            told = enter_plain(book, commands, i, first, events, event_cnt)
+            if told >= 0:
+                event_cnt = told
+                continue
+            told = _enter_other(work, commands, i, event_cnt)
+        else:
+            if kind == _CANCEL:
+                target = np.uint64(commands[i]["target"])
+                if target < np.uint64(book.orders.shape[0]):
+                    place = raw_load64(book.orders, target, 8)
+                    if place & _LOW != 0 and place >> _UNUSUAL == 0:
+                        event_cnt = cancel_plain(book, commands[i], np.int64(target), place,
+                                                 events, event_cnt)
+                        continue
+            _look_far_ahead(book, commands, i)
+            told = _specially(work, commands[i], event_cnt)
+        if unlikely(engine["unfinished"] != np.uint64(0)):
+            engine["resume_at"] = i
+            return told
+        event_cnt = told
+    return event_cnt
 
 
 @kernel_of(SIGNATURE)
@@ -243,50 +323,4 @@ def apply(book, commands, start, stop, events, event_cnt):
     Reserve orders can trade more often than there is room for. Then engine.unfinished is not 0:
     take the events and call again, with start = engine.resume_at and the same command there.
     """
-    engine = book.engine[0]
-    room = np.int64(engine["live_orders"]) + EVENTS_A_COMMAND * (stop - start) + EVENTS_SPARE
-    spare = events.shape[0] - event_cnt - room
-    if event_cnt < 0 or start < 0 or stop > commands.shape[0] or spare < 0:
-        engine["fault"] = np.uint64(FAULT_EVENTS)
-        return event_cnt
-    engine["spare_events"] = np.uint64(spare + EVENTS_SPARE)
-    if unlikely(engine["unfinished"] != np.uint64(0)):
-        command, qty = commands[np.uint64(start)], np.int64(engine["unfinished"])
-        engine["unfinished"] = np.uint64(0)
-        event_cnt = _settle(book, command, np.int64(command["order"]),
-                            np.int64(engine["resume_owner"]), np.int64(command["price_ticks"]),
-                            qty, events, event_cnt, 0)
-        if engine["unfinished"] != np.uint64(0):
-            engine["resume_at"] = np.uint64(start)
-            return event_cnt
-        start += 1
-    for i in range(start, stop):
-        _look_ahead(book, commands, i)
-        command = commands[np.uint64(i)]
-        kind = np.int64(command["kind"])
-        if kind == ENTER:
-            told = _enter_plain(book, commands, np.uint64(i), events, event_cnt)
-            if unlikely(told < 0):
-                told = _enter(book, commands, i, events, event_cnt)
-                if unlikely(engine["unfinished"] != np.uint64(0)):
-                    engine["resume_at"] = np.uint64(i)
-                    return told
-            event_cnt = told
-            continue
-        target = np.int64(command["target"])
-        if target >= book.orders.shape[0] or np.int64(book.orders[target]["qty"]) == 0:
-            continue
-        if kind == CANCEL:
-            if unlikely(np.int64(book.orders[target]["level"]) & UNUSUAL != 0):
-                event_cnt = cancel(book, command, target, events, event_cnt)
-            else:
-                event_cnt = cancel_plain(book, command, target, events, event_cnt)
-            continue
-        if kind == REPLACE:
-            event_cnt = _replace(book, command, target, events, event_cnt)
-            if unlikely(engine["unfinished"] != np.uint64(0)):
-                engine["resume_at"] = np.uint64(i)
-                return event_cnt
-        elif kind == MODIFY:
-            event_cnt = modify(book, command, target, events, event_cnt)
-    return event_cnt
+    return apply_work(bundle((book, events)), commands, start, stop, event_cnt)

@@ -187,5 +187,4 @@ def decode(core, frames, off, length, account, idx):
         return
     handle = (page << 8) | (number & 255)
     prefetch(book.orders, handle)
-    prefetch(book.totals, handle)
     prefetch(accounts.cold, handle)

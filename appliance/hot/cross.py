@@ -14,14 +14,15 @@ from ..layout.record import (
     CROSSED, CROSS_DONE, EXTRA_BIT, HIDDEN_GROUP, ORDER_DEAD, ORDER_UNSHOWN, REFRESHED,
     RESTING_DEAD, UNSHOWN,
 )
-from .amend import next_order_ref
 from .events import put_event
-from .far import far_find, far_slot_at
+from .far import far_above, far_slot_at
 from .kernel import inlined, kernel
 from .ladder import next_above
 from .levels import (
     NO_ASK, NO_BID, is_far, ladder_place, next_aside, owner_of, shown_owners, to_back, unlink,
 )
+from .plain import take_number
+from .reach import forget_reach
 from .rest import count_live, owe_parts, reserve_of
 
 _EXTRA_BIT = np.int64(EXTRA_BIT)
@@ -44,12 +45,7 @@ def _price_above(book, owner, price_ticks):
             level = next_above(book.bits, book.bits2, first + place, first + size)
             if level >= 0:
                 found = level - first + np.int64(book.symbols[owner >> 1]["window_ticks"])
-    used = np.int64(book.sides[owner]["far_cnt"])
-    if used > 0 and price_ticks < _MARKET_BUY:
-        at = far_find(book, owner, price_ticks + 1)
-        if at < used:
-            found = min(found, np.int64(book.far_prices[owner, at]))
-    return found
+    return min(found, far_above(book, owner, price_ticks, NO_ASK))
 
 
 @kernel
@@ -230,7 +226,7 @@ def _refresh(book, order, price_ticks, events, event_cnt):
     """Shows more of a live order whose shown part the cross has used up."""
     if order == 0 or np.int64(book.orders[order]["qty"]) != 0 or reserve_of(book, order) == 0:
         return event_cnt
-    extra, number = book.extras[order], next_order_ref(book)
+    extra, number = book.extras[order], take_number(book)
     qty = min(np.int64(extra["floor"]), np.int64(extra["reserve"]))
     owe_parts(book, order, -1)
     extra["reserve"] = np.uint32(np.int64(extra["reserve"]) - qty)
@@ -249,6 +245,7 @@ def _set_reference(book, symbol, price_ticks):
     if collar > 0:
         row["buy_bound_ticks"] = np.int32(min(price_ticks + collar, _MARKET_BUY))
         row["sell_bound_ticks"] = np.int32(max(price_ticks - collar, np.int64(1)))
+        forget_reach(book, symbol)
 
 
 @kernel

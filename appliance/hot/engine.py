@@ -13,7 +13,8 @@ from numba import njit
 from appliance.hot import cross
 from appliance.hot.admit import APPLY, cancel, enter, modify, replace
 from appliance.hot.auction import group_of
-from appliance.hot.book import apply
+from appliance.hot.book import apply_work
+from appliance.hot.bundle import bundle
 from appliance.hot.course import (
     ADMIT, CANCEL_ONE, CROSS, DONE, EXPIRY, NOTHING, cross_letter, next_step,
 )
@@ -42,10 +43,11 @@ def _admit(core, idx, kind):
 def run(core, start, stop, now_ns):
     """Takes burst records start to stop - 1 in order at time now_ns (ns since midnight).
 
-    Record time never goes back: it is the journal's last time where now_ns is less.
+    Record time never goes back: it is the journal's last time where now_ns is less. With
+    journal.REPLAYED as now_ns each record has the time that stands in its place of the ring.
     """
     commands, events, engine = core.burst.commands, core.burst.events, core.book.engine
-    scratch = np.int64(commands.size - 1)
+    scratch, work = np.int64(commands.size - 1), bundle((core.book, events))
     for idx in range(start, stop):
         append(core, idx, now_ns)
         kind = np.int64(commands[idx]["kind"])
@@ -70,7 +72,7 @@ def run(core, start, stop, now_ns):
                 letter = cross_letter(kind)
                 event_cnt = _cross(core.book, which, group_of(letter), letter, events, np.int64(0))
             else:
-                event_cnt = apply(core.book, commands, place, place + 1, events, np.int64(0))
+                event_cnt = apply_work(work, commands, place, place + 1, np.int64(0))
             publish(core, idx, event_cnt)
             if engine[0]["unfinished"] == 0 or engine[0]["fault"] != 0:
                 action = np.int64(NOTHING)

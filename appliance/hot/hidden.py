@@ -45,7 +45,7 @@ def hidden_level(book, command, order, owner, beside, price_ticks, qty, events, 
             head = next_
             continue
         left = open_qty
-        if smp != SMP_OFF and np.int64(book.owners[head]) == account:
+        if smp != SMP_OFF and np.int64(book.orders[head]["account"]) == account:
             prevented = min(qty, open_qty)
             if smp == SMP_NEWEST:
                 return put_event(events, event_cnt, PREVENTED, side, SMP_NEWEST, ORDER_DEAD, order,
@@ -112,10 +112,11 @@ def _head_at(book, owner, price_ticks):
 
 @kernel
 def tradable(book, command, owner, price_ticks, qty, least):
-    """Could an order of qty shares trade at least `least` at once? Changes nothing.
+    """Is an order of qty shares sure to trade at least `least` at once? Changes nothing.
 
-    Counts in matching order, reserves whole. Own orders count nothing with SMP_OLDEST and
-    SMP_DECREMENT and end the count with SMP_NEWEST.
+    Counts in matching order: at each price what stands in front, then the reserves behind it. Own
+    orders count nothing with SMP_OLDEST, end the count with SMP_NEWEST, and with SMP_DECREMENT take
+    of qty what both would lose, their reserves before those of others.
     """
     other, worse, shown = owner ^ 1, -(owner & 1), shown_owners(book)
     account, smp = np.int64(command["account"]), np.int64(command["smp"])
@@ -124,7 +125,7 @@ def tradable(book, command, owner, price_ticks, qty, least):
     if np.int64(book.sides[other]["order_cnt"]) > 0:
         best = np.int64(book.sides[other]["best_ticks"])
     hidden = next_aside(book, shown + other, NO_ASK if owner & 1 else NO_BID)
-    found = np.int64(0)
+    found, left = np.int64(0), qty
     while True:
         is_hidden = (hidden ^ worse) < (best ^ worse)
         price = hidden if is_hidden else best
@@ -134,19 +135,27 @@ def tradable(book, command, owner, price_ticks, qty, least):
             head = np.int64(book.far_levels[far_slot_at(book, shown + other, price)]["head"])
         else:
             head = _head_at(book, other, price)
+        behind, lost = np.int64(0), np.int64(0)
         while head != 0:
             record = book.orders[head]
-            own = smp != SMP_OFF and np.int64(book.owners[head]) == account
-            if not (is_hidden and _passes_by(book, head, qty - found)):
+            own = smp != SMP_OFF and np.int64(book.orders[head]["account"]) == account
+            if not (is_hidden and _passes_by(book, head, left)):
                 if own and smp == SMP_NEWEST:
                     return False
+                front, reserve = min(np.int64(record["qty"]), left), np.int64(0)
+                if np.int64(record["level"]) & _EXTRA_BIT != 0:
+                    reserve = np.int64(book.extras[head]["reserve"])
                 if not own:
-                    found += np.int64(record["qty"])
-                    if np.int64(record["level"]) & _EXTRA_BIT != 0:
-                        found += np.int64(book.extras[head]["reserve"])
+                    found, left, behind = found + front, left - front, behind + reserve
+                elif smp == SMP_DECREMENT:
+                    left, lost = left - front, lost + reserve
                 if found >= least:
                     return True
             head = np.int64(record["next"])
+        left -= min(left, lost)
+        found, left = found + min(behind, left), left - min(behind, left)
+        if found >= least:
+            return True
         if is_hidden:
             hidden = next_aside(book, shown + other, price)
         else:

@@ -35,13 +35,29 @@ def unmark(bits, bits2, level):
         bits2[word >> _SIX] &= ~(_ONE << (word & _LOW_SIX))
 
 
-@kernel
+@inlined
 def next_below(bits, bits2, level, first):
     """Highest marked level in [first, level], -1 when there is none; first = owner << lg_ladder."""
     word = level >> 6
     found = bits[word] & (_ALL >> np.uint64(63 - (level & 63)))
-    if found != _NONE:
-        return (word << 6) | (63 - clz64(found))
+    if found == _NONE:
+        return _word_below(bits, bits2, word, first)
+    return (word << 6) | (63 - clz64(found))
+
+
+@inlined
+def next_above(bits, bits2, level, stop):
+    """Lowest marked level in [level, stop), -1 when none; stop = (owner + 1) << lg_ladder."""
+    word = level >> 6
+    found = bits[word] & (_ALL << np.uint64(level & 63))
+    if found == _NONE:
+        return _word_above(bits, bits2, word, stop)
+    return (word << 6) | ctz64(found)
+
+
+@kernel
+def _word_below(bits, bits2, word, first):
+    """Highest marked level in a word below `word`."""
     page = word >> 6
     found = bits2[page] & ((_ONE << np.uint64(word & 63)) - _ONE)
     while found == _NONE:
@@ -54,12 +70,8 @@ def next_below(bits, bits2, level, first):
 
 
 @kernel
-def next_above(bits, bits2, level, stop):
-    """Lowest marked level in [level, stop), -1 when none; stop = (owner + 1) << lg_ladder."""
-    word = level >> 6
-    found = bits[word] & (_ALL << np.uint64(level & 63))
-    if found != _NONE:
-        return (word << 6) | ctz64(found)
+def _word_above(bits, bits2, word, stop):
+    """Lowest marked level in a word above `word`."""
     page = word >> 6
     found = bits2[page] & ((_ALL << np.uint64(word & 63)) << _ONE)
     while found == _NONE:

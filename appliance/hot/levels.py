@@ -2,7 +2,7 @@
 
 A shown order's price inside the symbol's window is a level of the flat ladder; every other price,
 and all of the groups beside the shown one (`aside`), are far levels. Both have a head and a tail.
-`next_best` is the one place that decides the next best price across ladder and far arrays.
+`next_best` is the one place that decides the next best price across ladder and far levels.
 
 Prices compare by `price ^ mask` with mask = 0 for buys and -1 for sells: greater is better, so the
 two sides need no branch. orders[0] is nobody: it is written to, never read.
@@ -11,10 +11,11 @@ two sides need no branch. orders[0] is nobody: it is written to, never read.
 import numpy as np
 
 from ..layout.record import EXTRA_BIT, FAR_BIT, ORDER
-from .far import far_add, far_drop, far_next, far_slot_at
+from .far import far_drop, far_join, far_next
 from .kernel import inlined, kernel, unlikely
 from .ladder import mark, next_above, next_below, unmark
 from .raw import raw_store64
+from .reach import forget_reach
 
 NO_BID = np.int64(-1)
 NO_ASK = np.int64(1 << 31)             # beyond every price; stored as 2147483647
@@ -23,8 +24,9 @@ _FAR_BIT, _EXTRA_BIT = np.int64(FAR_BIT), np.int64(EXTRA_BIT)
 UNUSUAL = np.int64(FAR_BIT | EXTRA_BIT)
 PLACE = np.int64(EXTRA_BIT - 1)        # of ORDER.level: the number of the level or far slot
 
-assert [(field.name, field.off) for field in ORDER.fields] == [
-    ("next", 0), ("prev", 4), ("qty", 8), ("level", 12)], "_write stores these as two words"
+assert [(field.name, field.off) for field in ORDER.fields][:6] == [
+    ("next", 0), ("prev", 4), ("qty", 8), ("level", 12), ("total", 16), ("account", 20)], \
+    "write_place and write_terms store these as words"
 
 
 @inlined
@@ -96,9 +98,7 @@ def set_best(book, owner, price_ticks):
 @kernel
 def _append_far(book, owner, price_ticks, order):
     """Joins a far level, made when there is none; (level, tail before). Room has been asked for."""
-    slot = far_slot_at(book, owner, price_ticks)
-    if slot == 0:
-        slot = far_add(book, owner, price_ticks)
+    slot = far_join(book, owner, price_ticks)
     level = book.far_levels[slot]
     tail = np.int64(level["tail"])
     level["tail"] = np.uint32(order)
@@ -119,10 +119,16 @@ def _count_in(book, owner, price_ticks):
 
 
 @inlined
-def _write(book, order, tail, qty, level):
-    """The record of an order that joins the back of a queue."""
+def write_place(book, order, tail, qty, level):
+    """The half of an order's record that changes as it joins the back of a queue."""
     raw_store64(book.orders, order, 0, tail << 32)
     raw_store64(book.orders, order, 8, qty | level << 32)
+
+
+@inlined
+def write_terms(book, order, total, account):
+    """The half that an order has before it is booked."""
+    raw_store64(book.orders, order, 16, total | account << 32)
 
 
 @inlined
@@ -141,33 +147,16 @@ def append(book, owner, price_ticks, place, order, qty, extra):
         if tail == 0:
             queue["head"] = np.uint32(order)
             mark(book.bits, book.bits2, level)
-    _write(book, order, tail, qty, level | extra)
+    write_place(book, order, tail, qty, level | extra)
     book.orders[tail]["next"] = np.uint32(order)
     _count_in(book, owner, price_ticks)
-
-
-@inlined
-def append_plain(book, side, level, better, price_ticks, order, qty):
-    """`append` of a plain order to a ladder level; side: its record, better: the mask above."""
-    queue = book.levels[np.uint64(level)]
-    tail = np.int64(queue["tail"])
-    queue["tail"] = np.uint32(order)
-    if tail == 0:
-        queue["head"] = np.uint32(order)
-        mark(book.bits, book.bits2, level)
-    _write(book, order, tail, qty, level)
-    book.orders[tail]["next"] = np.uint32(order)
-    side["order_cnt"] = np.uint32(np.int64(side["order_cnt"]) + 1)
-    best = np.int64(side["best_ticks"])
-    side["best_ticks"] = np.int32(
-        price_ticks if (price_ticks ^ better) > (best ^ better) else best)
 
 
 @kernel
 def append_aside(book, owner, price_ticks, order, qty, extra):
     """The same on a side that has far levels only."""
     level, tail = _append_far(book, owner, price_ticks, order)
-    _write(book, order, tail, qty, level | extra)
+    write_place(book, order, tail, qty, level | extra)
     book.orders[tail]["next"] = np.uint32(order)
     _count_in(book, owner, price_ticks)
     _tell_shown(book, owner)
@@ -179,6 +168,7 @@ def _tell_shown(book, owner):
     shown = owner - shown_owners(book)
     if shown >= 0 and shown < shown_owners(book):
         book.sides[shown]["hidden_cnt"] = book.sides[owner]["order_cnt"]
+        forget_reach(book, shown >> 1)
 
 
 @kernel
@@ -201,22 +191,22 @@ def _unlink_far(book, slot, prev, next_):
 
 
 @inlined
-def unlink_plain(book, order):
-    """`unlink` of an order on the ladder without an EXTRA."""
+def unlink_ladder(book, order, level):
+    """`unlink` of an order that stands at ladder level `level`."""
     record = book.orders[order]
     prev, next_ = np.int64(record["prev"]), np.int64(record["next"])
     record["qty"] = np.uint32(0)
     book.orders[prev]["next"] = np.uint32(next_)
     book.orders[next_]["prev"] = np.uint32(prev)
-    owner = _unlink_ladder(book, np.int64(record["level"]), prev, next_)
+    owner = _leave_level(book, level, prev, next_)
     side = book.sides[owner]
     side["order_cnt"] = np.uint32(np.int64(side["order_cnt"]) - 1)
     return owner
 
 
 @inlined
-def _unlink_ladder(book, level, prev, next_):
-    """The same of a ladder level."""
+def _leave_level(book, level, prev, next_):
+    """An order between prev and next_ has left a ladder level; the level's owner."""
     lg_ladder = np.int64(book.engine[0]["lg_ladder"])
     owner = level >> lg_ladder
     if prev == 0:
@@ -244,7 +234,7 @@ def unlink(book, order):
     if unlikely(level & _FAR_BIT != 0):
         owner = _unlink_far(book, level & PLACE, prev, next_)
     else:
-        owner = _unlink_ladder(book, level & PLACE, prev, next_)
+        owner = _leave_level(book, level & PLACE, prev, next_)
     side = book.sides[owner]
     side["order_cnt"] = np.uint32(np.int64(side["order_cnt"]) - 1)
     if unlikely(owner >= shown_owners(book)):

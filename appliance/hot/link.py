@@ -20,9 +20,9 @@ from ..layout.shared import (
 from .counters import INLINED, KERNEL
 from .endian import load_be16, load_be32
 from .fence import load_acquire_u64, store_release_u64
-from .io_state import IDLE_NS, LINK_DROPPED, LINK_HEAD, LINK_TAIL
+from .io_state import IDLE_NS, LINK_DROPPED, LINK_HEAD, LINK_TAIL, OUTBOX_HEAD
 from .kernel import later
-from .outbox import put_for_session, put_refusal
+from .outbox import MASK, put_for_session, put_refusal
 from .raw import raw_load16, raw_load32, raw_load64, raw_store16, raw_store32, raw_store64
 from .sequence import end_session, forget, is_live
 from .slots import FLUSH, LOGGED_IN, ask_for, open_slot
@@ -110,8 +110,10 @@ def answer_login(core, io, params, account, now):
     io.words[IDLE_NS] = min(io.words[IDLE_NS], now + np.int64(params[0]["heartbeat_ns"]))
     if core.book.engine[0]["phase"] == np.uint64(PHASE_CLOSED):
         io.words[IDLE_NS] = now
-    put_for_session(io, sessions, account, OUT_ACCEPT, np.int64(sessions[account]["login_seq"]),
-                    np.int64(0))
+    if put_for_session(io, sessions, account, OUT_ACCEPT, np.int64(sessions[account]["login_seq"]),
+                       np.int64(0)) != 0:
+        entry = io.outbox[(io.words[OUTBOX_HEAD] - 1) & MASK]
+        entry["after"] = core.journal.header[0]["next_seq"] - np.uint64(1)
 
 
 @later(void(CORE, IO, int64, int64), **KERNEL)

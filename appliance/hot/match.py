@@ -12,7 +12,7 @@ from ..layout.record import (
     RESTING_DEAD, SMP_DECREMENT, SMP_NEWEST, SMP_OFF, SMP_OLDEST, TRADE, WAS_BOOKED,
 )
 from .events import may_spend, put_event
-from .far import far_best_slot, far_drop
+from .far import far_best_slot, far_drop_best
 from .hidden import hidden_level, meets_hidden, tradable
 from .kernel import inlined, kernel, unlikely
 from .ladder import unmark
@@ -164,7 +164,7 @@ def _sweep_queue(book, command, order, side, qty, head, far, slot, level, price_
             if not may_spend(book.engine, 2):
                 stop = True
                 break
-        if unlikely(smp != SMP_OFF) and np.int64(book.owners[head]) == account:
+        if unlikely(smp != SMP_OFF) and np.int64(book.orders[head]["account"]) == account:
             if smp == SMP_DECREMENT and not may_spend(book.engine, 1):
                 stop = True
                 break
@@ -233,7 +233,7 @@ def _sweep(book, command, order, owner, price_ticks, qty, events, event_cnt):
                 book.levels[level]["head"] = np.uint32(head)
             if head == 0:
                 if unlikely(far):
-                    far_drop(book, slot)
+                    far_drop_best(book, other, slot)
                 else:
                     book.levels[level]["tail"] = np.uint32(0)
                     unmark(book.bits, book.bits2, level)

@@ -29,13 +29,18 @@ def _put(io, kind, account, seq, count):
     slot = head & MASK
     entry = io.outbox[slot]
     entry["kind"], entry["account"], entry["seq"], entry["count"] = kind, account, seq, count
+    entry["after"] = np.uint64(0)
     io.words[OUTBOX_HEAD] = head + 1
     return slot
 
 
 @later(int64(IO, SESSIONS, int64, int64, int64, int64), **KERNEL)
 def put_for_session(io, sessions, account, kind, seq, count):
-    """A packet to the session's bound source; 1, or 0 when the ring is full."""
+    """A packet to the session's bound source; 1, or 0 when the ring is full. A session over TCP
+    has no source: its login's answer is a word in the session, the only thing it is told."""
+    if sessions[account]["udp_port"] == 0:
+        sessions[account]["tcp_epoch"] = sessions[account]["epoch"]
+        return np.int64(1)
     slot = _put(io, kind, account, seq, count)
     if slot < 0:
         return np.int64(0)

@@ -11,7 +11,7 @@ from numba import int64, njit, types, uint32, uint64, void
 from . import counters
 from .counters import INLINED, KERNEL
 from .endian import copy_bytes, load_be16, load_be32, load_le32, load_le64, store_be16, store_be32
-from .io_state import ACK, TEMPLATE_SZ
+from .io_state import ACK, MOLD_SZ, TEMPLATE_SZ
 from .kernel import later
 from .port_state import RX_CUT
 from .types import BYTES
@@ -19,8 +19,6 @@ from .types_io import PARAMS_ARRAY, WORDS
 
 GOOD = -1                   # parse: no disposition yet
 HEADER_SZ = 42
-MOST_PAYLOAD = 1472
-MOLD_SZ = 20
 _LOW = np.uint64(0xFFFF_FFFF)
 _HALF = np.uint64(0xFFFF)
 
@@ -76,13 +74,18 @@ def allowed(addresses, allow_cnt, ip):
 
 @njit(types.UniTuple(int64, 4)(BYTES, int64, int64, int64, PARAMS_ARRAY, uint32[::1]), **INLINED)
 def parse(frames, off, sz, flags, params, addresses):
-    """(disposition or GOOD, payload offset, payload bytes, offset of the IPv4 header)."""
+    """(disposition or GOOD, payload offset, payload bytes, offset of the IPv4 header).
+
+    A tag of VLAN 0 is a priority and no VLAN: stepped over. Answers carry no tag, so what comes in
+    another VLAN could not be answered there, and is not taken.
+    """
     p = params[0]
     if off < 0 or sz < HEADER_SZ or off + sz > frames.size:
         return np.int64(counters.RX_NOT_UDP), np.int64(0), np.int64(0), np.int64(0)
-    ip_off = off + 14
+    ip_off, vlan = off + 14, np.int64(0)
     kind = np.int64(load_be16(frames, off + 12))
     if kind == 0x8100:
+        vlan = np.int64(load_be16(frames, off + 14)) & 0xFFF
         kind = np.int64(load_be16(frames, off + 16))
         ip_off = off + 18
     end = off + sz
@@ -94,6 +97,8 @@ def parse(frames, off, sz, flags, params, addresses):
                 and fold(sum_words(frames, ip_off, 20)) != _HALF)):
         return np.int64(counters.RX_NOT_UDP), np.int64(0), np.int64(0), np.int64(0)
     payload_off = ip_off + 28
+    if vlan != 0:
+        return np.int64(counters.RX_VLAN), payload_off, np.int64(0), ip_off
     if flags & RX_CUT:
         return np.int64(counters.RX_TRUNCATED), payload_off, np.int64(0), ip_off
     total_sz = np.int64(load_be16(frames, ip_off + 2))

@@ -5,13 +5,14 @@
     rx_arrival_ns(port, i)        when the XDP program saw packet i, 0 where nobody did
     tx_free(port) -> n            transmit frames at hand
     tx_alloc(port) -> off         byte offset in port.frames of a free frame, -1 when there is none
-    tx_push(port, off, sz)        queues a whole Ethernet/IPv4/UDP packet
+    tx_push(port, off, sz)        queues a whole Ethernet/IPv4/UDP packet that fits its frame
     tx_kick(port) -> 0 | -errno   lets queued packets leave; -EAGAIN: some are left, kick again
 
 Packets look the same on every kind. SOCKET makes headers up on receive (MACs 0, checksum 0) and on
 send reads only addresses and bytes from +42 on; unicast leaves by the order socket, so its source
-is the order port. NULL reads packets loaded beforehand and keeps what is sent, for tests and
-benches. A transmit side that is full never blocks: tx_alloc answers -1 and counts.
+is the order port. DPDK: frames of a DPDK device's pool (hot/dpdk.py). NULL reads packets loaded
+beforehand and keeps what is sent, for tests and benches. A transmit side that is full never blocks:
+tx_alloc answers -1 and counts.
 """
 
 import errno
@@ -19,12 +20,13 @@ import errno
 import numpy as np
 from numba import njit, types
 
+from appliance.hot.dpdk import dpdk_rx_burst, dpdk_rx_release, dpdk_tx_kick, dpdk_tx_reclaim
 from appliance.hot.port_state import (
-    BURST_MAX, CAPTURE_MAX, CAPTURED_CNT, KICK_AGAIN_CNT, KICK_BATCH, KICK_CNT, KICK_DOWN_CNT,
-    KICK_ERROR_CNT, KICK_LAST_ERRNO, KIND, LOCAL_IP_BE, LOCAL_PORT_BE, MULTICAST_FD, RX_CONSUMER,
-    RX_CUT, RX_CUT_CNT, RX_ERROR_CNT, RX_FD, RX_PACKETS, RX_TOTAL, SCRATCH, SOCKET, STACK_CNT,
-    TX_COMPLETED, TX_DROPPED_CNT, TX_FULL_CNT, TX_MASK, TX_NULL, TX_PACKETS, TX_PRODUCER,
-    TX_PUBLISHED, TX_RECYCLED_CNT, XSK,
+    BURST_MAX, CAPTURE_MAX, CAPTURED_CNT, DPDK, FRAME_SZ, HEADER_SZ, KICK_AGAIN_CNT, KICK_BATCH,
+    KICK_CNT, KICK_DOWN_CNT, KICK_ERROR_CNT, KICK_LAST_ERRNO, KIND, LOCAL_IP_BE, LOCAL_PORT_BE,
+    MULTICAST_FD, RX_CONSUMER, RX_CUT, RX_CUT_CNT, RX_ERROR_CNT, RX_FD, RX_PACKETS, RX_TOTAL,
+    SCRATCH, SOCKET, STACK_CNT, TX_COMPLETED, TX_DROPPED_CNT, TX_FULL_CNT, TX_INVALID_CNT, TX_MASK,
+    TX_NULL, TX_PACKETS, TX_PRODUCER, TX_PUBLISHED, TX_RECYCLED_CNT, XSK,
 )
 from appliance.hot.xsk import (
     xsk_rx_arrival_ns, xsk_rx_burst, xsk_rx_release, xsk_tx_kick, xsk_tx_push, xsk_tx_reclaim,
@@ -49,14 +51,19 @@ def rx_burst(port, max_cnt):
         return xsk_rx_burst(port, max_cnt)
     if kind == SOCKET:
         return _socket_rx_burst(port, max_cnt)
+    if kind == DPDK:
+        return dpdk_rx_burst(port, max_cnt)
     return _null_rx_burst(port, max_cnt)
 
 
 @njit(cache=True, forceinline=True, _nrt=False)
 def rx_release(port, count):
     """Returns the frames of port.rx_desc[0:count]."""
-    if np.int64(port.state[KIND]) == XSK:
+    kind = np.int64(port.state[KIND])
+    if kind == XSK:
         xsk_rx_release(port, count)
+    elif kind == DPDK:
+        dpdk_rx_release(port, count)
 
 
 @njit(cache=True, forceinline=True, _nrt=False)
@@ -70,8 +77,11 @@ def rx_arrival_ns(port, i):
 @njit(cache=True, forceinline=True, _nrt=False)
 def tx_free(port):
     """Free transmit frames, after taking back what has completed."""
-    if np.int64(port.state[KIND]) == XSK:
+    kind = np.int64(port.state[KIND])
+    if kind == XSK:
         return xsk_tx_reclaim(port)
+    if kind == DPDK:
+        return dpdk_tx_reclaim(port)
     return np.int64(port.state[STACK_CNT])
 
 
@@ -91,7 +101,18 @@ def tx_alloc(port):
 
 @njit(cache=True, forceinline=True, _nrt=False)
 def tx_push(port, off, sz):
-    """Queues the packet of sz bytes that begins at off, an offset that tx_alloc gave."""
+    """Queues the packet of sz bytes that begins at off, an offset that tx_alloc gave.
+
+    One that does not fit its frame is not queued, because the kernel would take nothing after it:
+    it is counted, and its frame is free again.
+    """
+    frame_sz = np.int64(port.state[FRAME_SZ])
+    inside = sz if np.int64(port.state[KIND]) == DPDK else (off & (frame_sz - 1)) + sz
+    if sz < HEADER_SZ or inside > frame_sz or off + sz > port.frames.size:
+        port.state[TX_INVALID_CNT] += _ONE
+        port.tx_stack[np.int64(port.state[STACK_CNT])] = np.uint64(off)
+        port.state[STACK_CNT] += _ONE
+        return
     port.state[TX_PACKETS] += _ONE
     xsk_tx_push(port, off, sz)
 
@@ -108,6 +129,10 @@ def tx_kick(port):
         return error
     if kind == SOCKET:
         return _socket_tx_kick(port)
+    if kind == DPDK:
+        error = dpdk_tx_kick(port)
+        dpdk_tx_reclaim(port)
+        return error
     return _null_tx_kick(port)
 
 
@@ -152,8 +177,6 @@ def _socket_tx_kick(port):
             port.state[SCRATCH:].ctypes.data))
         error = np.int64(state[SCRATCH])
         state[KICK_CNT] += _ONE
-        if error != 0:
-            state[KICK_LAST_ERRNO] = np.uint64(-error)
         refused = np.int64(0)
         again = error == _EAGAIN or error == _ENOBUFS
         down = error == _ENETDOWN or error == _ENXIO
@@ -163,6 +186,7 @@ def _socket_tx_kick(port):
             state[KICK_DOWN_CNT] += _ONE
         elif error != 0:
             state[KICK_ERROR_CNT] += _ONE
+            state[KICK_LAST_ERRNO] = np.uint64(-error)
             state[TX_DROPPED_CNT] += _ONE
             refused = np.int64(1)
         for i in range(sent + refused):

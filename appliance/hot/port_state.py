@@ -1,7 +1,7 @@
 """What a port is made of: the arrays every port kernel takes, and the meaning of each state word.
 
 A port is where a matcher's packets come from and go to. All kinds have the same arrays; a kind that
-has no use for one holds an array of one element there. Constructors: `appliance.shm.umem`.
+has no use for one holds an array of one element there. Constructors: `shm/umem.py`, `shm/dpdk.py`.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 BURST_MAX = 64              # descriptors in rx_desc; also the slots of the socket rung
 KICK_BATCH = 32             # frames a single transmit system call takes (the kernel's budget)
 
-NULL, XSK, SOCKET, DPDK = 0, 1, 2, 3      # state[KIND]; DPDK keeps its place, nothing uses it yet
+NULL, XSK, SOCKET, DPDK = 0, 1, 2, 3      # state[KIND]
 
 RX_CUT = 1                  # rx_desc.flags: the datagram was longer than a slot; count and drop it
 
@@ -30,10 +30,10 @@ class Port(NamedTuple):
     """
 
     state: np.ndarray        # u64[64], the words named below
-    frames: np.ndarray       # u8[...]: the UMEM, or private memory of the other kinds
+    frames: np.ndarray       # u8[...]: the UMEM, DPDK's pool, private memory of the others
     rx_desc: np.ndarray      # RX_DESC[64]: the last burst
     fill_words: np.ndarray   # u32: fill_ring, whole mapping (XSK)
-    fill_addrs: np.ndarray   # u64[fill depth]: addresses given to the kernel (XSK)
+    fill_addrs: np.ndarray   # u64[fill depth]: given to the kernel (XSK); u64[64]: held (DPDK)
     rx_words: np.ndarray     # u32: rx_ring (XSK)
     rx_descs: np.ndarray     # u64[2 * depth]: address, length | options << 32 (XSK, NULL)
     tx_words: np.ndarray     # u32: tx_ring (XSK)
@@ -59,13 +59,14 @@ COMP_PRODUCER_WORD, COMP_CONSUMER_WORD = 18, 19
 CAPTURE_MAX = 20            # NULL: packets kept; later ones are recycled
 RX_TOTAL = 21               # NULL: packets loaded
 TX_NULL = 22                # 1: what is sent goes nowhere, whatever the kind; for measuring
+SHIM = 23                   # DPDK: address of the shim's table of functions
 
 # Where the port is. Indices grow without end; a ring position is index & mask.
 FILL_PRODUCER = 24
 RX_CONSUMER = 25
 TX_PRODUCER = 26            # next descriptor to write: packets pushed so far
 TX_PUBLISHED = 27           # XSK: descriptors shown to the kernel; others: packets already sent
-COMP_CONSUMER = 28
+COMP_CONSUMER = 28          # DPDK: the oldest descriptor whose frame has not come back
 STACK_CNT = 29              # free transmit frames on tx_stack
 CAPTURED_CNT = 30
 SCRATCH = 31                # an error number out of C
@@ -85,6 +86,11 @@ KICK_AGAIN_CNT = 42         # EAGAIN: more is left, call again
 KICK_BUSY_CNT = 43          # EBUSY: the device dropped the frame; it counts as completed
 KICK_DOWN_CNT = 44          # ENETDOWN, ENXIO: link down or device gone
 KICK_ERROR_CNT = 45         # any other error
-KICK_LAST_ERRNO = 46        # the newest of the errors above, positive
+KICK_LAST_ERRNO = 46        # the newest of those others, positive
+TX_INVALID_CNT = 47         # packets refused before they were queued: they do not fit a frame
+
+# Feed B where it leaves by an interface of its own; see hot/twin.py.
+TWIN_FD = 48                # its socket, 0: B leaves by the port, as A does
+TWIN_SEGMENTED = 49         # 1: the kernel cuts messages into packets
 
 STATE_WORD_CNT = 64

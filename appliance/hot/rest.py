@@ -39,13 +39,8 @@ def resting_owner(book, owner, flags):
 
 
 @kernel
-def far_refuses(book, owner, price_ticks, leaving):
-    """An order that may rest at a far price finds no level: none there, none free.
-
-    `leaving` is the booked order that it replaces (0 none): a far level of its own comes free.
-    """
-    if far_slot_at(book, owner, price_ticks) != 0:
-        return False
+def _finds_none(book, owner, price_ticks, leaving):
+    """`far_refuses` of a side or a pool that is full."""
     used = np.int64(book.sides[owner]["far_cnt"])
     free = np.int64(book.engine[0]["free_far"])
     record = book.orders[leaving]
@@ -54,7 +49,22 @@ def far_refuses(book, owner, price_ticks, leaving):
         free += 1
         if np.int64(book.far_levels[np.int64(record["level"]) & PLACE]["owner"]) == owner:
             used -= 1
-    return used >= np.int64(book.engine[0]["far_cap"]) or free <= 0
+    if used < np.int64(book.engine[0]["far_cap"]) and free > 0:
+        return False
+    return far_slot_at(book, owner, price_ticks) == 0
+
+
+@inlined
+def far_refuses(book, owner, price_ticks, leaving):
+    """An order that may rest at a far price finds no level: none there, none free.
+
+    `leaving` is the booked order that it replaces (0 none): a far level of its own comes free.
+    """
+    engine = book.engine[0]
+    if np.int64(book.sides[owner]["far_cnt"]) < np.int64(engine["far_cap"]) \
+            and np.int64(engine["free_far"]) > 0:
+        return False
+    return _finds_none(book, owner, price_ticks, leaving)
 
 
 @inlined

@@ -13,10 +13,11 @@ from ..layout.record import FILLER, IGNORE, LOGOUT, SKIP
 from ..layout.shared import SESSION_LIVE
 from .codec import decode
 from .counters import (
-    GAP_REQUESTS, INLINED, KERNEL, MESSAGES, MESSAGES_FILLER, MESSAGES_SHORT, MESSAGES_SKIPPED,
-    MESSAGES_UNKNOWN, count as add,
+    GAP_REQUESTS, GAP_REQUESTS_WITHHELD, INLINED, KERNEL, MESSAGES, MESSAGES_FILLER,
+    MESSAGES_SHORT, MESSAGES_SKIPPED, MESSAGES_UNKNOWN, count as add,
 )
 from .endian import load_be16
+from .guard import is_guarded
 from .hold import drop_all, drop_lowest, lowest
 from .io_state import GAP_CNT
 from .kernel import later
@@ -120,6 +121,9 @@ def _skip(core, io, account):
 def settle(core, io, params, account, now):
     """Applies what is due, notes and asks for the hole that remains, skips it at hold time 0.
 
+    Nothing is asked for while the flood guard drops the source: what it sends again would be
+    dropped too. Asking is no business of the journal's, so no replay sees the difference.
+
     One step at a time: what needs decoding or a flush becomes the next job, which ends here again.
     """
     sessions = core.accounts.sessions
@@ -142,8 +146,11 @@ def settle(core, io, params, account, now):
     session["gap_end_seq"] = np.uint64(end)
     if fresh or now - np.int64(session["asked_ns"]) >= np.int64(p["gap_request_ns"]):
         session["asked_ns"] = np.uint64(now)
-        add(core.counters, GAP_REQUESTS, put_for_session(
-            io, sessions, account, OUT_ASK, expected, min(end - expected, MOST_ASKED)))
+        if is_guarded(io, params, np.int64(session["ip"]), now):
+            add(core.counters, GAP_REQUESTS_WITHHELD, 1)
+        else:
+            add(core.counters, GAP_REQUESTS, put_for_session(
+                io, sessions, account, OUT_ASK, expected, min(end - expected, MOST_ASKED)))
     if p["gap_hold_ns"] == 0:
         _skip(core, io, account)
 

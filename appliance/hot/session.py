@@ -14,10 +14,11 @@ from . import counters as names
 from .counters import INLINED
 from .endian import load_be16, load_be32, load_be64, load_le32, load_le64
 from .hold import hold
+from .io_state import MOLD_SZ
 from .kernel import later
 from .link import push_control
 from .outbox import put_for_session
-from .packet import GOOD, MOLD_SZ, lane, parse
+from .packet import GOOD, lane, parse
 from .raw import raw_load16, raw_load32, raw_load64, raw_store16, raw_store32
 from .sequence import end_session, is_live, settle
 from .slots import APPLY_FRAME, ask_to_apply
@@ -103,7 +104,7 @@ def _take_request(core, io, params, frames, ip_off, at, seq, wanted, now):
     session = sessions[account]
     served = np.int64(session["asked_down_ns"])
     too_soon = served != 0 and now - served < np.int64(params[0]["rerequest_ns"])
-    if too_soon or seq < 1 or seq >= np.int64(session["next_seq"]):
+    if too_soon or seq < 1 or seq >= np.int64(session["released_seq"]):
         return np.int64(names.RX_REREQUEST_REFUSED)
     if put_for_session(io, sessions, account, OUT_ANSWER, seq, wanted) == 0:
         return np.int64(names.RX_REREQUEST_REFUSED)

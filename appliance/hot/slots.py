@@ -23,6 +23,7 @@ SETTLE = 3            # flush, then look at the account's hole again
 ENDED = 4             # flush, then forget what the account held
 LOGGED_IN = 5         # flush, then answer the login
 FLUSH = 6             # flush
+APPLY_TCP = 7         # decode the payload at WORK_OFF of io.tcp_data
 
 ROOM = 1024           # slots kept free before a payload is decoded: more than its blocks can be
 

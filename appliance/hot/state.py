@@ -21,7 +21,7 @@ class Sizes:
     accounts: int = 8
     pages: int = 4096             # of 256 orders each
     lg_ladder: int = 14           # ladder levels a side of a symbol: 2 ** lg_ladder (>= 12)
-    far_cap: int = 4096           # far levels a side of a symbol at most
+    far_cap: int = 32768          # far levels a side of a symbol at most
     far_levels: int = 65536       # far levels of the partition
     chunks: int = 1024            # stream chunks of 64 KiB
     feed_bytes: int = 1 << 28     # feed log ring, power of two
@@ -39,8 +39,6 @@ class Book(NamedTuple):
     """
 
     orders: np.ndarray      # ORDER[handles]
-    totals: np.ndarray      # u32[handles], current intended total of each live order
-    owners: np.ndarray      # u16[handles], account of each live order
     extras: np.ndarray      # EXTRA[handles], of orders with EXTRA_BIT
     levels: np.ndarray      # LEVEL[shown owners << lg_ladder]
     bits: np.ndarray        # u64, one bit a ladder level
@@ -48,9 +46,8 @@ class Book(NamedTuple):
     sides: np.ndarray       # SIDE[owners]
     symbols: np.ndarray     # SYMBOL[symbols]
     far_levels: np.ndarray  # FAR_LEVEL[far_levels]
-    far_prices: np.ndarray  # i32[owners, far_cap], ascending, far_cnt of them used
-    far_slots: np.ndarray   # u32[owners, far_cap], the level of each price
-    far_free: np.ndarray    # u32 stack of free far slots, engine.free_far of them
+    far_index: np.ndarray   # i32[owners, ...]: how many blocks a side has, their limits, which
+    far_blocks: np.ndarray  # i32[far_blocks(sizes) * 2 * FAR_BLOCK]: ranks and slots of far levels
     engine: np.ndarray      # ENGINE[1]
 
 
@@ -96,6 +93,7 @@ class Journal(NamedTuple):
 
     header: np.ndarray      # JOURNAL_HEADER[1]
     ring: np.ndarray        # JOURNAL_RECORD[journal]
+    words: np.ndarray       # u64[16], view of header
 
 
 class Burst(NamedTuple):
@@ -122,6 +120,7 @@ class Core(NamedTuple):
 
 BURST_COMMANDS = 4096
 TRADE_LOG_CNT = 1 << 16
+FAR_LEVELS_MAX = 1 << 27       # more blocks than that needs do not fit into a word of far_index
 # Touches outside the window before it follows. Too low: a price that only flickers drags the window
 # away from where the orders are. Too high: a market that has moved pays far levels for longer.
 FOLLOW_AFTER = 256
@@ -136,22 +135,24 @@ def build(sizes: Sizes, make=private, partition: int = 0) -> Core:
     """Allocate and initialise an empty core of `sizes`; pools filled, books empty."""
     handles, owners = sizes.pages * 256, record.GROUPS * sizes.symbols * 2
     levels = sizes.symbols * 2 << sizes.lg_ladder
-    if levels > record.EXTRA_BIT or sizes.far_levels > record.EXTRA_BIT:
+    # A side of n far levels has n // FAR_LEAST + 1 blocks at most: all but its last are filled.
+    columns = 2 * sizes.far_cap // record.FAR_LEAST + 3
+    blocks = sizes.far_levels // record.FAR_LEAST + owners + 1
+    if levels > record.EXTRA_BIT or sizes.far_levels > FAR_LEVELS_MAX:
         raise ValueError(f"{levels} ladder levels, {sizes.far_levels} far levels: at most "
-                         f"{record.EXTRA_BIT} of each; choose a smaller lg_ladder or fewer symbols")
+                         f"{record.EXTRA_BIT} and {FAR_LEVELS_MAX}; choose a smaller lg_ladder, "
+                         "fewer symbols or fewer far levels")
     hash_cnt = 1 << (4 * sizes.pages - 1).bit_length()
     token_cnt = 1 << (4 * sizes.accounts - 1).bit_length()
     engine = make("engine", shared.ENGINE.dtype, 1)
     book = Book(
-        make("orders", record.ORDER.dtype, handles), make("totals", np.uint32, handles),
-        make("owners", np.uint16, handles), make("extras", record.EXTRA.dtype, handles),
+        make("orders", record.ORDER.dtype, handles), make("extras", record.EXTRA.dtype, handles),
         make("levels", record.LEVEL.dtype, levels), make("bits", np.uint64, levels >> 6),
         make("bits2", np.uint64, levels >> 12), make("sides", record.SIDE.dtype, owners),
         make("symbols", record.SYMBOL.dtype, sizes.symbols),
         make("far_levels", record.FAR_LEVEL.dtype, sizes.far_levels),
-        make("far_prices", np.int32, owners * sizes.far_cap).reshape(owners, sizes.far_cap),
-        make("far_slots", np.uint32, owners * sizes.far_cap).reshape(owners, sizes.far_cap),
-        make("far_free", np.uint32, sizes.far_levels), engine)
+        make("far_index", np.int32, owners * columns).reshape(owners, columns),
+        make("far_blocks", np.int32, blocks * 2 * record.FAR_BLOCK), engine)
     accounts = Accounts(
         make("sessions", shared.SESSION.dtype, sizes.accounts),
         make("pages", record.PAGE.dtype, sizes.pages), make("page_hash", np.uint32, hash_cnt),
@@ -167,8 +168,9 @@ def build(sizes: Sizes, make=private, partition: int = 0) -> Core:
     timers = Timers(make("timer_heap", np.uint32, handles),
                     make("timer_places", np.uint32, handles),
                     make("timer_due", np.uint64, handles), make("timer_refs", np.uint64, handles))
-    journal = Journal(make("journal_header", shared.JOURNAL_HEADER.dtype, 1),
-                      make("journal", record.JOURNAL_RECORD.dtype, sizes.journal))
+    header = make("journal_header", shared.JOURNAL_HEADER.dtype, 1)
+    journal = Journal(header, make("journal", record.JOURNAL_RECORD.dtype, sizes.journal),
+                      header.view(np.uint64))
     burst = Burst(np.zeros(BURST_COMMANDS, record.COMMAND.dtype),
                   np.zeros(BURST_COMMANDS, record.DETAIL.dtype),
                   np.zeros(4 * handles + 64, record.EVENT.dtype))
@@ -180,13 +182,17 @@ def build(sizes: Sizes, make=private, partition: int = 0) -> Core:
 
 
 def _fill_pools(core, sizes, partition):
-    """Free stacks hold the lowest number on top; index 0 of pages, far levels, chunks is nobody."""
+    """Free stacks hold the lowest on top; number 0 of pages, far levels, chunks is nobody."""
     engine, book = core.book.engine[0], core.book
     for stack, count, word in ((core.accounts.page_free, sizes.pages, "free_page"),
-                               (book.far_free, sizes.far_levels, "free_far"),
                                (core.streams.free, sizes.chunks, "free_chunk")):
         stack[:count - 1] = np.arange(count - 1, 0, -1)
         engine[word] = count - 1
+    book.far_levels["head"][1:-1] = np.arange(2, sizes.far_levels)
+    engine["next_far"], engine["free_far"] = sizes.far_levels > 1, sizes.far_levels - 1
+    firsts = book.far_blocks[::2 * record.FAR_BLOCK]
+    firsts[1:-1] = np.arange(2, len(firsts))
+    engine["free_block"] = 1
     engine["next_order_ref"] = engine["next_match"] = 1
     engine["partition"], engine["symbol_cnt"] = partition, sizes.symbols
     engine["account_cnt"], engine["lg_ladder"] = sizes.accounts, sizes.lg_ladder
@@ -194,8 +200,10 @@ def _fill_pools(core, sizes, partition):
     engine["far_cap"], engine["event_cap"] = sizes.far_cap, len(core.burst.events)
     book.symbols["buy_bound_ticks"] = 2147483647
     book.sides["best_ticks"][0::2], book.sides["best_ticks"][1::2] = -1, 2147483647
-    core.accounts.sessions["next_seq"] = core.accounts.sessions["sent_seq"] = 1
+    for word in ("next_seq", "sent_seq", "released_seq"):
+        core.accounts.sessions[word] = 1
     core.accounts.sessions["next_upstream_seq"] = 1
     log = core.feed.log[0]
-    log["next_seq"] = log["oldest_seq"] = log["sent_seq"] = 1
+    for word in ("next_seq", "oldest_seq", "sent_seq", "twin_seq", "released_seq"):
+        log[word] = 1
     core.journal.header[0]["next_seq"] = 1

@@ -1,9 +1,10 @@
 """What leaves: cursors run over the logs and stop where the log, the gate or the frames end.
 
-Order of a pass: answers and gap requests, acknowledgements, kick; feed, heartbeats and ends of
-session, kick. A cursor moves only after its packet is queued, so a transmit side without a free
-frame delays (tx_no_frame, once a pass) and loses nothing. `limit_seq` arguments are the publish
-gate: the first number that may not be shown yet.
+Order of a pass: answers and gap requests, acknowledgements, kick; feed, kick; feed B where it has
+an interface of its own (hot/twin.py); heartbeats and ends of session when due, kick. A cursor moves
+only after its packet is queued, so a transmit side without a free frame delays (tx_no_frame, once a
+pass) and loses nothing. `limit_seq` arguments are the publish gate: the first number that may not
+be shown yet.
 """
 
 import numpy as np
@@ -16,16 +17,16 @@ from .counters import (
 )
 from .endian import copy_bytes, load_be16, store_be16, store_be64, store_le64
 from .feedlog import gather as gather_feed
+from .gate import released
 from .io_state import (
-    ACKS_DUE, FEED_A, FEED_B, FRAMES_LEFT, KICK_DUE, NEXT_ACCOUNT, OUTBOX_HEAD, OUTBOX_TAIL,
+    ACKS_DUE, FEED_A, FEED_B, FRAMES_LEFT, KICK_DUE, LEVEL, LEVEL_DISK, MOLD_SZ, NEXT_ACCOUNT,
+    OUTBOX_HEAD, OUTBOX_TAIL, PACKET_ROOM,
 )
 from .kernel import later
 from .outbox import MASK
-from .packet import (
-    HEADER_SZ, MOLD_SZ, MOST_PAYLOAD, sum_words, write_feed_header, write_unicast_header,
-)
+from .packet import HEADER_SZ, sum_words, write_feed_header, write_unicast_header
 from .port import tx_alloc, tx_free, tx_kick, tx_push
-from .port_state import STACK_CNT
+from .port_state import STACK_CNT, TWIN_FD
 from .raw import raw_load16, raw_load64
 from .sequence import is_live
 from .streams import gather as gather_acks
@@ -34,7 +35,6 @@ from .types_io import IO, PARAMS_ARRAY, PORT
 
 ACK_BATCH = 32              # datagrams of one session in a pass
 FEED_BATCH = 64             # feed packets in a pass
-_ROOM = MOST_PAYLOAD - MOLD_SZ
 _MAC, _NAME, _OUT_MAC = SESSION["mac"].off, SESSION["session_name"].off, OUTBOX["mac"].off
 _FEED_NAME = FEED_LOG["session_name"].off
 _FILLED = types.UniTuple(int64, 2)
@@ -80,13 +80,13 @@ def blocks_sz(data, off, block_cnt):
     return sz
 
 
-@later(_FILLED(CORE, BYTES, int64, int64, int64, int64), **INLINED)
-def _fill_acks(core, frames, at, account, seq, limit_seq):
+@later(_FILLED(CORE, BYTES, int64, int64, int64, int64, int64), **INLINED)
+def _fill_acks(core, frames, at, account, seq, limit_seq, room):
     """(bytes, messages) copied to `at`: of the account's stream, from seq on, below limit_seq."""
     sz, filled = np.int64(0), np.int64(0)
     while seq + filled < limit_seq:
         off, got_sz, got = gather_acks(core.streams, core.accounts.sessions, account, seq + filled,
-                                       _ROOM - sz)
+                                       room - sz)
         if got == 0:
             break
         if got > limit_seq - seq - filled:
@@ -98,12 +98,12 @@ def _fill_acks(core, frames, at, account, seq, limit_seq):
     return sz, filled
 
 
-@later(_FILLED(CORE, BYTES, int64, int64, int64), **INLINED)
-def _fill_feed(core, frames, at, seq, limit_seq):
+@later(_FILLED(CORE, BYTES, int64, int64, int64, int64), **INLINED)
+def _fill_feed(core, frames, at, seq, limit_seq, room):
     """(bytes, messages) copied to `at`: of the feed, from seq on, below limit_seq."""
     sz, filled = np.int64(0), np.int64(0)
     while seq + filled < limit_seq:
-        off, got_sz, got = gather_feed(core.feed, seq + filled, _ROOM - sz)
+        off, got_sz, got = gather_feed(core.feed, seq + filled, room - sz)
         if got == 0:
             break
         if got > limit_seq - seq - filled:
@@ -139,6 +139,9 @@ def push_to_session(core, port, io, account, off, seq, count, blocks_bytes):
 def send_acks(core, port, io, account, limit_seq, now):
     """Sends the account's stream from its cursor on; True when the cursor has reached limit_seq."""
     session = core.accounts.sessions[account]
+    if session["udp_port"] == 0:                   # over TCP: recovery reads them from here on
+        session["sent_seq"] = np.uint64(limit_seq)
+        return True
     for _ in range(ACK_BATCH):
         seq = np.int64(session["sent_seq"])
         if seq >= limit_seq:
@@ -147,7 +150,7 @@ def send_acks(core, port, io, account, limit_seq, now):
         if off < 0:
             return False
         sz, filled = _fill_acks(core, port.frames, off + HEADER_SZ + MOLD_SZ, account, seq,
-                                limit_seq)
+                                limit_seq, io.words[PACKET_ROOM])
         if filled == 0:
             _give_back(port, off)
             return True
@@ -169,7 +172,9 @@ def send_all_acks(core, port, io, now):
             account = np.int64(0)
         session = sessions[account]
         if session["dirty"] != 0 and is_live(sessions, account):
-            if send_acks(core, port, io, account, np.int64(session["next_seq"]), now):
+            if io.words[LEVEL] != LEVEL_DISK:
+                session["released_seq"] = session["next_seq"]
+            if send_acks(core, port, io, account, np.int64(session["released_seq"]), now):
                 session["dirty"] = 0
             elif due == 0:
                 due = np.int64(1)
@@ -218,7 +223,8 @@ def _send_entry(core, port, io, slot):
         add(core.counters, LOGIN_ANSWERS, 1)
     elif kind != OUT_ASK:
         sz, count = _fill_acks(core, frames, at + MOLD_SZ, account, seq,
-                               min(seq + count, np.int64(sessions[account]["next_seq"])))
+                               min(seq + count, np.int64(sessions[account]["released_seq"])),
+                               io.words[PACKET_ROOM])
         if count == 0:
             _give_back(port, off)
             return True
@@ -234,17 +240,27 @@ def _send_entry(core, port, io, slot):
 
 @later(void(CORE, PORT, IO), **KERNEL)
 def send_outbox(core, port, io):
-    """Login answers, gap requests and answers to re-requests, oldest first."""
+    """Login answers, gap requests and answers to re-requests, oldest first. A login that is not
+    released yet keeps those behind it waiting."""
+    limit = np.uint64(released(io))
     while io.words[OUTBOX_TAIL] < io.words[OUTBOX_HEAD]:
+        if io.outbox[io.words[OUTBOX_TAIL] & MASK]["after"] > limit:
+            return
         if not _send_entry(core, port, io, io.words[OUTBOX_TAIL] & MASK):
             return
         io.words[OUTBOX_TAIL] += 1
 
 
+@later(boolean(PORT, PARAMS_ARRAY), **INLINED)
+def _b_too(port, params):
+    """Whether feed B leaves by the port, as A does."""
+    return params[0]["feed_ip_b"] != 0 and port.state[TWIN_FD] == 0
+
+
 @later(boolean(CORE, PORT, IO, PARAMS_ARRAY), **INLINED)
 def feed_frames(core, port, io, params):
     """Whether one feed packet can be queued now, A and B; a lack of frames is counted."""
-    needed = np.int64(1) if params[0]["feed_ip_b"] == 0 else np.int64(2)
+    needed = np.int64(2) if _b_too(port, params) else np.int64(1)
     if io.words[FRAMES_LEFT] < needed:
         return False
     if tx_free(port) < needed:
@@ -256,7 +272,8 @@ def feed_frames(core, port, io, params):
 
 @later(void(CORE, PORT, IO, PARAMS_ARRAY, int64, int64, int64, int64), **INLINED)
 def push_feed(core, port, io, params, off, seq, count, blocks_bytes):
-    """Completes a feed packet whose blocks stand at off + 62: A here, B as a copy; queues both."""
+    """Completes a feed packet whose blocks stand at off + 62: A here, B as a copy, unless B has an
+    interface of its own; queues both."""
     frames, log = port.frames, core.feed.log
     at, sz = off + HEADER_SZ, MOLD_SZ + blocks_bytes
     write_mold(frames, at, raw_load64(log, 0, _FEED_NAME),
@@ -265,7 +282,7 @@ def push_feed(core, port, io, params, off, seq, count, blocks_bytes):
     write_feed_header(frames, off, io.templates, io.template_sums, FEED_A, sz, total)
     tx_push(port, off, HEADER_SZ + sz)
     add(core.counters, TX_FRAMES, 1)
-    if params[0]["feed_ip_b"] != 0:
+    if _b_too(port, params):
         twin = take_frame(core, port, io)
         if twin >= 0:
             copy_bytes(frames, twin + HEADER_SZ, frames, at, sz)
@@ -278,8 +295,9 @@ def push_feed(core, port, io, params, off, seq, count, blocks_bytes):
 def send_feed(core, port, io, params, limit_seq, now):
     """Sends the feed from its cursor on; True when the cursor has reached limit_seq."""
     log = core.feed.log[0]
-    if log["sent_seq"] < log["oldest_seq"]:
-        log["sent_seq"] = log["oldest_seq"]        # overrun: counted where the log pushed them out
+    held_seq = min(np.int64(log["oldest_seq"]), limit_seq)
+    if np.int64(log["sent_seq"]) < held_seq:
+        log["sent_seq"] = held_seq                 # overrun: counted where the log pushed them out
     for _ in range(FEED_BATCH):
         seq = np.int64(log["sent_seq"])
         if seq >= limit_seq:
@@ -289,7 +307,8 @@ def send_feed(core, port, io, params, limit_seq, now):
         off = take_frame(core, port, io)
         if off < 0:
             return False
-        sz, filled = _fill_feed(core, port.frames, off + HEADER_SZ + MOLD_SZ, seq, limit_seq)
+        sz, filled = _fill_feed(core, port.frames, off + HEADER_SZ + MOLD_SZ, seq, limit_seq,
+                                io.words[PACKET_ROOM])
         if filled == 0:
             _give_back(port, off)
             return True

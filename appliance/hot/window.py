@@ -10,9 +10,10 @@ the market is driven. Nothing that a participant can see changes, and a replay m
 import numpy as np
 
 from ..layout.record import EXTRA_BIT, FAR_BIT
-from .far import far_add, far_drop, far_find
+from .far import far_above, far_drop, far_join, far_slot_at
 from .kernel import inlined, kernel
 from .ladder import mark, next_above, next_below, unmark
+from .reach import forget_reach
 
 _FAR_BIT, _EXTRA_BIT = np.int64(FAR_BIT), np.int64(EXTRA_BIT)
 _PRICES = np.int64(1 << 31)
@@ -64,7 +65,7 @@ def _shift(book, owner, first, end, shift, window):
         flat["head"] = flat["tail"] = np.uint32(0)
         unmark(book.bits, book.bits2, level)
         if target < first or target >= end:
-            target = _FAR_BIT | far_add(book, owner, level - first + window)
+            target = _FAR_BIT | far_join(book, owner, level - first + window)
         _settle(book, target, head, tail)
         if shift > 0:
             level = _next(book, level + 1, end)
@@ -76,28 +77,24 @@ def _shift(book, owner, first, end, shift, window):
 @kernel
 def _take_in(book, owner, first, size, window):
     """Far levels of a side that lie inside the window become ladder levels."""
-    at = far_find(book, owner, window)
-    while at < np.int64(book.sides[owner]["far_cnt"]):
-        price_ticks = np.int64(book.far_prices[owner, at])
-        if price_ticks >= window + size:
-            return
-        slot = np.int64(book.far_slots[owner, at])
+    price_ticks = far_above(book, owner, window - 1, window + size)
+    while price_ticks < window + size:
+        slot = far_slot_at(book, owner, price_ticks)
         row = book.far_levels[slot]
         head, tail = np.int64(row["head"]), np.int64(row["tail"])
         far_drop(book, slot)
         _settle(book, first + price_ticks - window, head, tail)
+        price_ticks = far_above(book, owner, price_ticks, window + size)
 
 
 @kernel
-def follow(book, owner, price_ticks):
-    """Told of each shown order that was booked outside the window; moves it when it is time.
+def _touch(book, symbol, price_ticks):
+    """Counts an order at the touch outside the window; moves the window when it is time.
 
     It stays where far levels would run out.
     """
-    engine, symbol = book.engine[0], owner >> 1
-    listing, least = book.symbols[symbol], np.int64(engine["follow_after"])
-    if least == 0 or np.int64(book.sides[owner]["best_ticks"]) != price_ticks:
-        return
+    engine, listing = book.engine[0], book.symbols[symbol]
+    least = np.int64(engine["follow_after"])
     orders = (np.int64(book.sides[symbol * 2]["order_cnt"])
               + np.int64(book.sides[symbol * 2 + 1]["order_cnt"]))
     drift = np.int64(listing["drift"]) + 1
@@ -119,6 +116,15 @@ def follow(book, owner, price_ticks):
     _shift(book, symbol * 2, bids, bids + size, window - was, was)
     _shift(book, symbol * 2 + 1, asks, asks + size, window - was, was)
     listing["window_ticks"] = np.int32(window)
+    forget_reach(book, symbol)
     _take_in(book, symbol * 2, bids, size, window)
     _take_in(book, symbol * 2 + 1, asks, size, window)
     engine["windows_moved"] += np.uint64(1)
+
+
+@inlined
+def follow(book, owner, price_ticks):
+    """Told of each shown order that was booked outside the window."""
+    if np.int64(book.sides[owner]["best_ticks"]) == price_ticks \
+            and book.engine[0]["follow_after"] != np.uint64(0):
+        _touch(book, owner >> 1, price_ticks)

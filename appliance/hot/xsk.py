@@ -18,7 +18,8 @@ Facts before code (each measured or read in the kernel):
 - An empty fill_ring loses packets silently for the reader (`rx_dropped`, `fill_ring_empty` in the
   socket's statistics): it is primed full, and frames go back before matching ends the burst.
   A bad address on it vanishes uncounted; a bad descriptor on tx_ring blocks every later send
-  (EINVAL). So only addresses from tx_alloc are pushed and lengths are the caller's checked ones.
+  (EINVAL). So only addresses from tx_alloc are pushed, and hot/port.py refuses a length that
+  does not fit the frame.
 - Depths hold every frame that could be on them (rx_ring and fill_ring >= receive frames, tx_ring
   and comp_ring >= transmit frames): no ring can be full, no code asks.
 - Copy mode sends inside the system call, at most 32 frames a call; then EAGAIN means "call again",
@@ -192,7 +193,6 @@ def xsk_tx_kick(port):
         before = left
         left = (producer_low - np.int64(load_acquire_u32(port.tx_words, consumer_word))) & _LOW_32
         if error != 0:
-            state[KICK_LAST_ERRNO] = np.uint64(-error)
             if error == _EAGAIN:
                 state[KICK_AGAIN_CNT] += _ONE
             elif error == _EBUSY:
@@ -202,6 +202,7 @@ def xsk_tx_kick(port):
                 return error
             else:
                 state[KICK_ERROR_CNT] += _ONE
+                state[KICK_LAST_ERRNO] = np.uint64(-error)
                 return error
         if left == before:
             break

@@ -2,18 +2,19 @@
 
 import hashlib
 
-from . import record, shared
+from . import gate, journal, record, shared
 
-NATIVE = record.RECORDS + shared.BLOCKS
+MODULES = (record, shared, gate, journal)
+NATIVE = record.RECORDS + shared.BLOCKS + gate.RECORDS + journal.RECORDS
 
 
 def constants() -> dict:
-    """{name: value} of the integer constants of record and shared, in their order.
+    """{name: value} of the integer constants of MODULES, in their order.
 
-    Raises ValueError when both declare one name with two values.
+    Raises ValueError when two declare one name with two values.
     """
     found = {}
-    for module in (record, shared):
+    for module in MODULES:
         for name, value in vars(module).items():
             if name.isupper() and isinstance(value, int):
                 if found.setdefault(name, value) != value:

@@ -6,7 +6,7 @@ dissector is printed by `emit_lua`.
 
 import textwrap
 
-from . import shared
+from . import journal, record, shared
 from .digest import NATIVE, constants, layout_digest
 from .wire import PROTOCOLS
 from .wire_ouch import TAG_ELEMENT, TAGS
@@ -21,9 +21,9 @@ _C_WORDS = frozenset("auto break case char const continue default do double else
 _C_TOP = """\
 /* Shared records and blocks for C and BPF, generated: edit appliance/layout, then run tools/gen.
  *
- * Printed from appliance/layout/record.py and shared.py by `python -m tools.gen`; changes made here
- * are lost, and `python -m tools.gen --check` fails on them. Little-endian, naturally aligned, each
- * pad byte a field; every size and offset is asserted below.
+ * Printed from record.py, shared.py, gate.py and journal.py of appliance/layout by
+ * `python -m tools.gen`; changes made here are lost, and `python -m tools.gen --check` fails on
+ * them. Little-endian, naturally aligned, each pad byte a field; every size and offset is asserted.
  */
 #ifndef WM_LAYOUT_H
 #define WM_LAYOUT_H
@@ -95,6 +95,12 @@ the packet's length); texts are padded on the right with spaces, decimal numbers
 left. `price4` counts 0.0001 in four bytes, `price4w` in eight, `price8` counts 0.00000001 in eight;
 `time6` and `time8` are nanoseconds since midnight. "In" is towards the host, "out" from the host.
 """
+_JOURNAL = ("Little-endian, what `wirematch journal dump` reads. A segment file is a `segment` and "
+            "the genesis in a header of whole pages, then blocks, each a `journal_block` and its "
+            "`journal_record`s, then zeros. A checksum is CRC32C over all that follows its field. "
+            "The file `watermark` is two pages that begin with a `watermark`.")
+_JOURNAL_STRUCTS = (journal.SEGMENT, journal.JOURNAL_BLOCK, record.JOURNAL_RECORD, record.COMMAND,
+                    record.DETAIL, journal.WATERMARK)
 _TITLES = (
     ("OUCH 5.0, in", ("ouch", "in")), ("OUCH 5.0, out", ("ouch", "out")),
     ("TotalView-ITCH 5.0 and the end of a GLIMPSE snapshot, out", ("glimpse", "out")),
@@ -115,6 +121,8 @@ def wire_tables() -> str:
     parts.append(_table(("tag", "size", "type", "name", "meaning"), [
         (number, tag.size, _kind(tag), tag.name, _meaning(tag)) for number, tag in TAGS.items()]))
     parts.append(_section(f"{TAG_ELEMENT.name} — {TAG_ELEMENT.size} bytes", TAG_ELEMENT))
+    parts.append("\n".join(["## The journal on disk\n", *textwrap.wrap(_JOURNAL, 100), ""]))
+    parts += [_section(f"{s.name} — {s.size} bytes", s) for s in _JOURNAL_STRUCTS]
     return "\n".join(parts)
 
 

@@ -18,7 +18,7 @@ PARAMS = native(
     ("tsc_mult", "u64", "ns = base_ns + ((tsc - base_tsc) * tsc_mult >> tsc_shift)"),
     ("run_cycles", "u64", "cycles after which a call returns"),
     ("idle_polls", "u64", "a call returns after this many empty polls in a row, 0 never"),
-    ("yield_polls", "u64", "empty polls in a row before sched_yield, or before waiting"),
+    ("yield_polls", "u64", "empty polls in a row before giving way, or before waiting"),
     ("block_ns", "u64", "WAIT_BLOCK: longest wait for a frame; links and timers wait as long"),
     ("gap_hold_ns", "u64", "how long an upstream gap is waited for, 0 not at all"),
     ("gap_request_ns", "u64", "least time between two requests for a gap"),
@@ -33,11 +33,12 @@ PARAMS = native(
     ("allow_cnt", "u32", "addresses on the allow-list; nobody else is heard"),
     ("hold_limit", "u32", "datagrams held for one session at most"),
     ("tx_budget", "u32", "frames queued in one transmit pass at most"),
+    ("rx_batch", "u32", "frames taken in one pass at most, 1 to BURST_MAX"),
     ("order_port", "u16", "our UDP port"), ("feed_port_a", "u16", ""), ("feed_port_b", "u16", ""),
     ("feed_source_port", "u16", ""),
     ("mac", "u8", 6, "our Ethernet address"), ("feed_mac_a", "u8", 6, "group A's Ethernet address"),
     ("feed_mac_b", "u8", 6, "group B's"), ("ttl", "u8", "time to live of what we send"),
-    ("pad", "u8", 77, "zero"),
+    ("pad", "u8", 73, "zero"),
 )
 
 HOLD = native(
@@ -61,8 +62,17 @@ OUTBOX = native(
     ("count", "u32", "OUT_ASK, OUT_ANSWER: messages wanted"),
     ("ip", "u32", "destination"), ("udp_port", "u16", "destination port"),
     ("mac", "u8", 6, "destination Ethernet address"),
-    ("reason", "u8", "OUT_REFUSE: A or S"), ("pad", "u8", 15, "zero"),
+    ("reason", "u8", "OUT_REFUSE: A or S"), ("pad", "u8", 7, "zero"),
+    ("after", "u64", "OUT_ACCEPT: leaves when this command is released"),
 )
 OUTBOX_CNT = 512          # a power of two
 
-RECORDS = (PARAMS, HOLD, OUTBOX)
+MARK = native(
+    "mark", 32, "Where a stream ends when a command has been applied: shown when that is released.",
+    ("journal_seq", "u64", "the command"), ("next_seq", "u64", "first number of the stream after"),
+    ("account", "u32", "account index, FEED_STREAM the feed"), ("pad", "u8", 12, "zero"),
+)
+FEED_STREAM = 0xFFFFFFFF
+MARK_CNT = 1 << 16        # at least; a power of two
+
+RECORDS = (PARAMS, HOLD, OUTBOX, MARK)

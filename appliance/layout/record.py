@@ -1,7 +1,7 @@
 """Records of the matching core: command in, event out, and what is kept of an order.
 
 Sizes are chosen for the cache: a command and an event are half a line each, the part of an order
-that matching touches is 16 bytes, a level 8. What only reports need lies apart (`order_cold`).
+that matching touches is 32 bytes, a level 8. What only reports need lies apart (`order_cold`).
 Prices are in ticks of the symbol, quantities in shares (lots); no floating point anywhere.
 """
 
@@ -111,11 +111,14 @@ EVENT = native(
 )
 
 ORDER = native(
-    "order", 16, "The part of an order that matching touches; handle = index, 0 is nobody.",
+    "order", 32, "The part of an order that matching touches; handle = index, 0 is nobody.",
     ("next", "u32", "next in time at the level, 0 none"),
     ("prev", "u32", "previous in time at the level, 0 none"),
     ("qty", "u32", "open quantity, of a reserve order the shown part; 0 = not live"),
     ("level", "u32", "ladder level index, or FAR_BIT | far slot; EXTRA_BIT: `extras` has more"),
+    ("total", "u32", "current intended total, executed shares included"),
+    ("account", "u16", "index into the partition's account table"),
+    ("pad", "u8", 10, "zero"),
 )
 FAR_BIT, EXTRA_BIT = 0x80000000, 0x40000000
 
@@ -132,10 +135,13 @@ LEVEL = native(
 )
 
 FAR_LEVEL = native(
-    "far_level", 16, "A level outside the ladder's window; found by the sorted far arrays.",
-    ("head", "u32", "oldest order"), ("tail", "u32", "newest order"),
+    "far_level", 16, "A level outside the ladder's window; found through its side's far blocks.",
+    ("head", "u32", "oldest order; of a free level the next free one, 0 none"),
+    ("tail", "u32", "newest order"),
     ("price_ticks", "i32", "its price"), ("owner", "u32", "whose, as in Book.sides"),
 )
+# Far levels that a block holds at most, and at least, a side's last block excepted (hot/far.py).
+FAR_BLOCK, FAR_LEAST = 64, 16
 
 ORDER_COLD = native(
     "order_cold", 64, "What reports need of an order; written once when it is accepted.",
@@ -172,11 +178,15 @@ SYMBOL = native(
 )
 
 SIDE = native(
-    "side", 16, "One side of a symbol in a group: [group * 2 * symbols + symbol * 2 + side].",
+    "side", 32, "One side of a symbol in a group: [group * 2 * symbols + symbol * 2 + side].",
     ("best_ticks", "i32", "best price; -1 empty buy side, 2147483647 empty sell side"),
-    ("far_cnt", "u32", "levels in its far arrays"),
     ("order_cnt", "u32", "live booked orders"),
+    ("plain_ticks", "i32", "SHOWN: first price of the reach, see hot/reach.py"),
+    ("plain_cnt", "u32", "SHOWN: prices in the reach; 0 to be found out again"),
+    ("plain_level", "u32", "SHOWN: ladder level of price 0 modulo 2 ** 32, valid with a reach"),
+    ("far_cnt", "u32", "far levels"),
     ("hidden_cnt", "u32", "SHOWN: orders of the HIDDEN side beside it; else zero"),
+    ("pad", "u32", "zero"),
 )
 # Groups of sides. SHOWN has a ladder; the others have far levels only.
 SHOWN_GROUP, HIDDEN_GROUP, OPENING_GROUP, CLOSING_GROUP, GROUPS = 0, 1, 2, 3, 4

@@ -33,7 +33,7 @@ CONTROL = native(
 BOOTING, WARMING, READY, ENDING, ENDED, FAILED = 1, 2, 3, 4, 5, 6
 
 MATCHER_STATUS = native(
-    "matcher_status", 128, "Written by the matcher, read by everyone.",
+    "matcher_status", 320, "Written by the matcher, read by everyone.",
     ("state", "u64", "BOOTING ... FAILED"), ("pid", "u64", ""),
     ("heartbeat_ns", "u64", "monotonic clock at the last look at the control word"),
     ("instance", "u64", ""), ("rung", "u64", "RUNG_ in use"),
@@ -45,12 +45,18 @@ MATCHER_STATUS = native(
     ("generation", "u64", "port_status.generation of the port in use"),
     ("layout", "u64", "OWN_QUEUE, SHARED_QUEUE, 0 on plain sockets"),
     ("reopens", "u64", "times this instance has taken a new port"),
+    ("device", "u64", 8, "DPDK: received, sent, missed, receive errors, send errors, no frame"),
+    ("present", "u64", "1: all its memory is there, no first touch of a page is left"),
+    ("sends", "u64", 8, "system calls that send, those that said EAGAIN, EBUSY, device down, "
+                        "another error; frames refused for good, frames not queued, errno of the "
+                        "newest other error; all ports of this instance so far"),
+    ("rest", "u8", 56, "zero"),
 )
 
-# Where a partition's frames come from, best first.
-RUNG_NONE, RUNG_NATIVE, RUNG_SOCKET, RUNG_GENERIC, RUNG_ZERO_COPY = 0, 1, 2, 3, 4
+# Where a partition's frames come from.
+RUNG_NONE, RUNG_NATIVE, RUNG_SOCKET, RUNG_GENERIC, RUNG_ZERO_COPY, RUNG_DPDK = 0, 1, 2, 3, 4, 5
 RUNGS = {RUNG_NONE: "none yet", RUNG_NATIVE: "native", RUNG_SOCKET: "socket",
-         RUNG_GENERIC: "generic", RUNG_ZERO_COPY: "zero-copy"}
+         RUNG_GENERIC: "generic", RUNG_ZERO_COPY: "zero-copy", RUNG_DPDK: "dpdk"}
 OWN_QUEUE, SHARED_QUEUE = 1, 2
 LAYOUTS = {0: "none", OWN_QUEUE: "own queue", SHARED_QUEUE: "shared queue"}
 
@@ -72,6 +78,8 @@ PORT_EVENTS = (
     ("frames_taken_back", "receive frames that dead matchers had held"),
     ("frames_withheld", "transmit frames still in the device when their matcher died"),
     ("open_refused", "a process asked for a port that is not its own"),
+    ("twin_down", "the interface of feed B lost its carrier, was set down or deleted"),
+    ("twin_up", "the interface of feed B came back up"),
 )
 PORT_EVENT_INDEX = {name: idx for idx, (name, _) in enumerate(PORT_EVENTS)}
 
@@ -84,8 +92,8 @@ PORTD_STATUS = native(
     ("recycled", "u64", "receive frames handed back on a shared queue"),
     ("completed", "u64", "transmit frames handed back on a shared queue"),
     ("fill_level", "u64", "frames on a shared fill_ring at the last look"),
-    ("events", "u64", 32, "by PORT_EVENTS"), ("reasons", "u64", 16, "by the XDP program's reasons"),
-    ("rest", "u8", 48, "zero"),
+    ("events", "u64", 32, "by PORT_EVENTS"), ("reasons", "u64", 20, "by the XDP program's reasons"),
+    ("rest", "u8", 16, "zero"),
 )
 
 PORT_STATUS = native(
@@ -113,12 +121,14 @@ LINK_OPEN = 6         # supervisor -> matcher: open the market (journalled as MA
 LINK_HALT = 7         # supervisor -> matcher: a symbol's state (HALT)
 LINK_BUST = 8         # supervisor -> matcher: a trade is broken (BUST)
 LINK_IMBALANCE = 9    # supervisor -> matcher: tell the imbalances before a cross (IMBALANCE)
+LINK_TCP_LOGIN = 10   # recovery -> supervisor: a login over TCP; `text` as of LINK_CONTROL
+LINK_CHECK = 11       # recovery -> supervisor: is that login's password right; binds nothing
 
 LINK = native(
-    "link", 256, "A record of a one-producer ring between supervisor and matcher.",
+    "link", 256, "A record of a one-producer ring between supervisor and matcher or recovery.",
     ("kind", "u32", "LINK_CONTROL ..."),
     ("account", "u32", "account index; LINK_HALT: symbol index"),
-    ("ip", "u32", "peer address, first byte highest"), ("udp_port", "u16", "peer port"),
+    ("ip", "u32", "peer address, first byte highest"), ("udp_port", "u16", "peer port, 0: TCP"),
     ("mac", "u8", 6, "peer's Ethernet address (zero on the socket rung)"),
     ("reason", "u8", "LINK_REFUSE: A or S. LINK_HALT: state. LINK_BUST: reason. LINK_IMBALANCE: "
                      "cross type"),
@@ -139,6 +149,14 @@ LINK_HEADER = native(
     ("tail_seq", "u64", "next record to be read (consumer)"), ("pad2", "u8", 120, "zero"),
 )
 
+# A piece of a TCP session's upstream, from recovery to the matcher.
+TCP_PIECE = native(
+    "tcp_piece", 1536, "A record of the ring link_tcp: the datagram that the same messages would "
+                       "be over UDP.",
+    ("size", "u32", "bytes used in payload"), ("pad", "u8", 12, "zero"),
+    ("payload", "u8", 1520, "MoldUDP64 header with the session's token, then blocks"),
+)
+
 # session.state
 SESSION_NONE, SESSION_LIVE, SESSION_ENDED = 0, 1, 2
 
@@ -147,7 +165,7 @@ SESSION = native(
     ("state", "u32", "SESSION_"), ("epoch", "u32", "logins so far today"),
     ("token_hi", "u64", "first 8 bytes of the token, big-endian"),
     ("token_lo", "u64", "last 2 bytes, big-endian"),
-    ("ip", "u32", "bound source"), ("udp_port", "u16", "bound source port"),
+    ("ip", "u32", "bound source"), ("udp_port", "u16", "bound source port, 0: over TCP"),
     ("mac", "u8", 6, "where acknowledgements go"), ("pad", "u32", "zero"),
     ("next_upstream_seq", "u64", "expected client message number"),
     ("heard_ns", "u64", "record time of the last datagram from it"),
@@ -169,7 +187,9 @@ SESSION = native(
     ("ended_cnt", "u32", "end-of-session datagrams sent"),
     ("login_seq", "u64", "number told in this login's answer"),
     ("gap_end_seq", "u64", "first number beyond the gap"),
-    ("rest", "u8", 64, "zero"),
+    ("released_seq", "u64", "first downstream number that nobody may see yet"),
+    ("tcp_epoch", "u32", "newest login over TCP: the rows above are complete when it is epoch"),
+    ("rest", "u8", 52, "zero"),
 )
 
 CHUNK_SZ = 65536
@@ -189,14 +209,66 @@ FEED_LOG = native(
     ("oldest_seq", "u64", "oldest number still held"),
     ("write_off", "u64", "virtual offset of the next byte; physical = off & (ring size - 1)"),
     ("sent_seq", "u64", "transmit cursor"), ("sent_ns", "u64", "record time of the last packet"),
-    ("session_name", "u8", 16, "feed session, zero padded"), ("pad", "u8", 72, "zero"),
+    ("session_name", "u8", 16, "feed session, zero padded"),
+    ("twin_seq", "u64", "transmit cursor of feed B where it leaves by an interface of its own"),
+    ("released_seq", "u64", "first number that nobody may see yet"),
+    ("pad", "u8", 56, "zero"),
+)
+
+# The image: the displayed book as the feed has told it, kept by recovery for GLIMPSE.
+IMAGE = native(
+    "image", 128, "How far the image is; written by recovery.",
+    ("next_seq", "u64", "feed number of the next message to be applied"),
+    ("busy", "u64", "1: messages are being applied; left so by a recovery that was killed there"),
+    ("fault", "u64", "IMAGE_ fault that ended it, 0 none"), ("live_cnt", "u64", "displayed orders"),
+    ("free", "u64", "first of the freed places, 0 none"),
+    ("fresh", "u64", "first place that no order has ever had"),
+    ("first_locate", "u64", "locate of the partition's first symbol"), ("pad", "u8", 72, "zero"),
+)
+IMAGE_LAPPED, IMAGE_STRANGE, IMAGE_FULL, IMAGE_TORN = 1, 2, 3, 4
+IMAGE_ORDER = native(
+    "image_order", 48, "A displayed order; shares 0: a free place.",
+    ("ref", "u64", "order reference number"), ("seq", "u64", "feed number that displayed it"),
+    ("time_ns", "u64", "of that message, since midnight"),
+    ("price", "u32", "price4"), ("shares", "u32", ""),
+    ("next", "u32", "next place in its chain or of the free ones, 0 none"),
+    ("firm", "u32", "attribution, as four bytes of memory"),
+    ("symbol", "u16", "index"), ("side", "u8", "B or S"), ("attributed", "u8", "1: told by F"),
+    ("pad", "u8", 4, "zero"),
+)
+IMAGE_SYMBOL = native(
+    "image_symbol", 64, "The newest R and H of a symbol; zero before any.",
+    ("directory", "u8", 39, "ITCH R"), ("action", "u8", 25, "ITCH H"),
 )
 
 JOURNAL_HEADER = native(
     "journal_header", 128, "Cursors of the journal ring of JOURNAL_RECORDs.",
     ("next_seq", "u64", "sequence of the next command"), ("last_ns", "u64", "time of the last one"),
     ("checksum", "u64", "running CRC32C over all records of the day"),
-    ("block_cnt", "u64", "bursts appended"), ("pad", "u8", 96, "zero"),
+    ("block_cnt", "u64", "bursts appended"),
+    ("ready_seq", "u64", "newest command that may be copied; published last"),
+    ("pad", "u8", 88, "zero"),
+)
+
+# journal_status.state
+JOURNAL_NONE, JOURNAL_OPENING, JOURNAL_OPEN, JOURNAL_FULL, JOURNAL_FAILED = 0, 1, 2, 3, 4
+JOURNAL_STATES = {JOURNAL_NONE: "none", JOURNAL_OPENING: "opening", JOURNAL_OPEN: "open",
+                  JOURNAL_FULL: "full", JOURNAL_FAILED: "failed"}
+
+JOURNAL_STATUS = native(
+    "journal_status", 256, "Written by journal@p, read by the matcher and the launcher.",
+    ("copied_seq", "u64", "newest command that is in a file: its record in the ring may go"),
+    ("durable_seq", "u64", "newest command that a sync has brought to the disk"),
+    ("state", "u64", "JOURNAL_OPENING ... JOURNAL_FAILED"),
+    ("pid", "u64", ""), ("heartbeat_ns", "u64", "monotonic clock at the last look at the ring"),
+    ("begin_seq", "u64", "newest command in the files when it was opened, 0 a new day"),
+    ("name_instance", "u64", "instance of the day's stream names"),
+    ("lost_tail", "u64", "1: a tail may be lost, so the names are new ones"),
+    ("cut_bytes", "u64", "bytes of a torn tail that were cut"),
+    ("sync_cnt", "u64", ""), ("sync_ns", "u64", "time of the last sync"),
+    ("sync_max_ns", "u64", "of the longest"), ("block_cnt", "u64", "blocks written"),
+    ("byte_cnt", "u64", "bytes written"), ("segment", "u64", "number of the segment in use"),
+    ("rest", "u8", 136, "zero"),
 )
 
 ENGINE = native(
@@ -207,9 +279,9 @@ ENGINE = native(
     ("live_orders", "u64", "orders with open quantity"),
     ("partition", "u64", ""), ("phase", "u64", "0 before, 1 open, 2 closed, 3 pre-open"),
     ("free_page", "u64", "free pages on the stack"),
-    ("free_far", "u64", "free far slots on the stack"),
+    ("free_far", "u64", "free far slots"),
     ("free_chunk", "u64", "free stream chunks on the stack"),
-    ("far_scans", "u64", "SIMD scans of far arrays"), ("symbol_cnt", "u64", ""),
+    ("far_scans", "u64", "searches for a far price"), ("symbol_cnt", "u64", ""),
     ("account_cnt", "u64", ""), ("lg_ladder", "u64", "log2 of ladder levels a side"),
     ("far_cap", "u64", "far levels a side at most"),
     ("event_cap", "u64", ""), ("fault", "u64", "first broken invariant's code, 0 none"),
@@ -221,7 +293,9 @@ ENGINE = native(
     ("follow_after", "u64", "touches outside the window before it follows, 0 never"),
     ("windows_moved", "u64", "times a ladder's window followed its market"),
     ("parts_owed", "u64", "parts that the booked reserve orders may still show"),
-    ("rest", "u8", 64, "zero"),
+    ("next_far", "u64", "first of the free far slots"),
+    ("free_block", "u64", "first of the free far blocks, 0 none"),
+    ("rest", "u8", 48, "zero"),
 )
 
 # The depth block: a row a symbol, DEPTH and then DEPTH_LEVEL[levels] of buys and as many of sells,
@@ -257,6 +331,7 @@ DISPOSITIONS = (
     ("rx_wrong_source", "token of another source address"),
     ("rx_source_refused", "source address not on the allow-list (socket rung)"),
     ("rx_not_udp", "not a well-formed Ethernet/IPv4/UDP frame for us"),
+    ("rx_vlan", "for us, with a VLAN's tag: our answers have none (DPDK; else it is pass_vlan)"),
     ("rx_checksum", "UDP checksum wrong"),
     ("rx_truncated", "longer than a frame"),
     ("rx_short", "shorter than a MoldUDP64 header"),
@@ -274,6 +349,7 @@ COUNTERS = DISPOSITIONS + (
     ("messages_stale", "new-order numbers not above the last: ignored"),
     ("messages_skipped", "upstream numbers given up after a gap"),
     ("gap_requests", "upstream gaps asked for"),
+    ("gap_requests_withheld", "not asked for: the flood guard was dropping the source's datagrams"),
     ("orders", "accepted orders and replaces"),
     ("rejects", "J sent"),
     ("cancels_ignored", "cancels, replaces, modifies of orders not live"),
@@ -286,14 +362,23 @@ COUNTERS = DISPOSITIONS + (
     ("busts_ignored", "busts of trades that are not known or broken already"),
     ("stream_full", "answers that found no chunk, rejects for want of capacity among them"),
     ("feed_overrun", "feed messages overwritten before they were sent"),
+    ("journal_full", "passes that took nothing in, because the journal lags behind"),
     ("tx_frames", "frames handed to the port"),
     ("tx_no_frame", "times a full TX ring delayed a cursor"),
     ("ack_packets", "acknowledgement datagrams"),
     ("feed_packets", "feed packets, A and B counted once"),
+    ("twin_packets", "packets of feed B by an interface of its own"),
+    ("twin_full", "times the full socket of that interface delayed feed B"),
+    ("twin_lost", "messages left out of feed B: its own interface did not take them"),
+    ("twin_unended", "days whose end feed B's own interface was not told in time"),
+    ("tcp_applied", "pieces of TCP sessions with new messages"),
+    ("tcp_bare", "heartbeats and ends of TCP sessions"),
+    ("tcp_refused", "pieces of TCP sessions that are over, or malformed ones"),
 )
 COUNTER_INDEX = {name: idx for idx, (name, _) in enumerate(COUNTERS)}
 COUNTER_CNT = 128
 HISTOGRAM_CNT = 1024      # buckets of one log-linear latency histogram (16 a power of two)
 
-BLOCKS = (REGION, CONTROL, MATCHER_STATUS, PORTD_STATUS, PORT_STATUS, LINK, LINK_HEADER, SESSION,
-          CHUNK, FEED_LOG, JOURNAL_HEADER, ENGINE, DEPTH, DEPTH_LEVEL)
+BLOCKS = (REGION, CONTROL, MATCHER_STATUS, PORTD_STATUS, PORT_STATUS, LINK, LINK_HEADER, TCP_PIECE,
+          SESSION, CHUNK, FEED_LOG, IMAGE, IMAGE_ORDER, IMAGE_SYMBOL, JOURNAL_HEADER,
+          JOURNAL_STATUS, ENGINE, DEPTH, DEPTH_LEVEL)

@@ -12,6 +12,7 @@ MOLD_HEARTBEAT = 0                # message count of a header alone
 MOLD_END_OF_SESSION = 0xFFFF      # message count that ends a stream
 MOLD_COUNT_MAX = 0xFFFE           # most messages a packet can announce
 MOLD_PAYLOAD_MAX = 1472           # UDP payload at an Ethernet MTU of 1500 and IPv4
+PACKET_MAX = 4096                 # no packet of ours has more, whatever interface.payload says
 CONTROL_SEQ = 0                   # sequence number that marks a control datagram of order entry
 
 MOLD_HEADER = wire(

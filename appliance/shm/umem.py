@@ -51,6 +51,11 @@ class Geometry(NamedTuple):
         return self.frame_sz * (self.rx_frame_cnt + self.tx_frame_cnt)
 
 
+def frame_size(payload: int) -> int:
+    """Bytes of the frames that hold UDP payloads of that many bytes: 2048 or 4096."""
+    return 2048 if payload + ps.HEADER_SZ <= 2048 else 4096
+
+
 def check_geometry(geometry: Geometry) -> None:
     """ValueError unless every size is a power of two in the range the kernel takes."""
     for name, value in geometry._asdict().items():
@@ -80,6 +85,22 @@ def create_umem(geometry, huge_pages: bool = False) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def create_umem_in(geometry, pages: str) -> tuple[int, str]:
+    """(a memfd of the UMEM, which pages it has in words). pages: "always" and "never" of 2 MB,
+    "auto": of 2 MB where enough of them are free. OSError names the number needed."""
+    needed = -(-geometry.umem_sz // HUGE_PAGE_SZ)
+    if pages == "never":
+        return create_umem(geometry), "ordinary pages"
+    try:
+        return create_umem(geometry, huge_pages=True), "huge pages"
+    except OSError as error:
+        why = (f"{needed} huge pages of 2 MB are needed for the frames and not free: "
+               f"{error.strerror}; see vm.nr_hugepages")
+        if pages == "always":
+            raise OSError(error.errno, f'port.huge_pages = "always": {why}') from error
+        return create_umem(geometry), f"ordinary pages ({why})"
 
 
 def seal(fd: int) -> None:
@@ -114,12 +135,13 @@ def open_xsk(umem: np.ndarray, geometry: Geometry) -> int:
     return fd
 
 
-def bind_xsk(fd: int, ifindex: int, queue: int, flags: int = COPY, shared_with: int = -1) -> None:
+def bind_xsk(fd: int, ifindex: int, queue: int, flags: int = COPY, shared_with: int = -1,
+             patience_s: float = REBIND_PATIENCE_S) -> None:
     """Privileged: binds the socket to a device's queue, patiently while the queue is still busy.
 
     shared_with: a bound socket of the same queue whose UMEM and mode this one takes part in.
     """
-    deadline = time.monotonic() + REBIND_PATIENCE_S
+    deadline = time.monotonic() + patience_s
     flags = flags | USE_NEED_WAKEUP if shared_with < 0 else SHARED_UMEM
     while True:
         result = lib.wm_xsk_bind(fd, ifindex, queue, flags, max(0, shared_with))
@@ -254,20 +276,22 @@ def make_xsk_port(fd: int, umem: np.ndarray, geometry: Geometry) -> Port:
 
 
 def make_socket_port(order_fd: int, multicast_fd: int, local_ip: str, local_udp_port: int,
-                     tx_frame_cnt: int = 1024) -> Port:
+                     tx_frame_cnt: int = 1024, frame_sz: int = PRIVATE_FRAME_SZ) -> Port:
     """A port over two UDP sockets: orders in and acknowledgements out, and the feed's multicast.
 
-    local_ip and local_udp_port: what the order socket is bound to; made-up headers carry them.
+    frame_sz: of transmit frames, a power of two from PRIVATE_FRAME_SZ on. local_ip and
+    local_udp_port: what the order socket is bound to; made-up headers carry them.
     """
     address = bytes(int(part) for part in local_ip.split("."))
     if len(address) != 4 or not any(address):
         raise ValueError(f"local_ip = {local_ip!r}: name the IPv4 address participants send to")
-    frames = np.zeros((ps.BURST_MAX + tx_frame_cnt) * PRIVATE_FRAME_SZ, np.uint8)
-    stack = (np.arange(tx_frame_cnt, dtype=np.uint64)[::-1] + ps.BURST_MAX) * PRIVATE_FRAME_SZ
+    first = ps.BURST_MAX * PRIVATE_FRAME_SZ
+    frames = np.zeros(first + tx_frame_cnt * frame_sz, np.uint8)
+    stack = np.arange(tx_frame_cnt, dtype=np.uint64)[::-1] * frame_sz + np.uint64(first)
     depth = 1 << (tx_frame_cnt - 1).bit_length()
     port = empty_port(frames, stack.copy(), tx_descs=np.zeros(2 * depth, np.uint64))
     set_words(port, KIND=ps.SOCKET, RX_FD=order_fd, MULTICAST_FD=multicast_fd,
-         FRAME_SZ=PRIVATE_FRAME_SZ, LOCAL_IP_BE=int.from_bytes(address, "little"),
+         FRAME_SZ=frame_sz, LOCAL_IP_BE=int.from_bytes(address, "little"),
          LOCAL_PORT_BE=int.from_bytes(local_udp_port.to_bytes(2, "big"), "little"),
          TX_FRAME_CNT=tx_frame_cnt, TX_MASK=depth - 1, STACK_CNT=tx_frame_cnt)
     return port

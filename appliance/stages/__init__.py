@@ -2,5 +2,6 @@
 
 A stage boots, maps, warms, drops its rights, then calls one kernel again and again. It decides no
 trading rule and imports no other stage. `portd` alone is privileged; `matcher` trades; `recovery`
-answers re-requests for the feed.
+answers re-requests for the feed and serves TCP (`tcp`, and what it is made of: `soup`, `service`,
+`doorman`, `gateway`, `glimpse`, `snapshots`).
 """

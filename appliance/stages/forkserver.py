@@ -5,7 +5,8 @@
               and a null port, freezes the collector
               -> {"op": "ready", "compiled": n}
     request   {"stage": "matcher", "name": "matcher@0", "arguments": [...], "cpus": [...],
-               "wait": "yield", "notify": path, "names": [...]} + descriptors kept for the stage
+               "wait": "yield", "realtime": 0, "notify": path, "names": [...]} + descriptors kept
+              for the stage
               -> {"op": "forked", "pid": n} + [pidfd]
 
 A matcher that died is back after a fork instead of an interpreter's start and two seconds of
@@ -14,6 +15,7 @@ becomes a child of the launcher, which adopts orphans: the death of the fork ser
 """
 
 import array
+import faulthandler
 import gc
 import importlib
 import os
@@ -22,12 +24,14 @@ import socket
 import sys
 import traceback
 
+import numpy as np
+
 from appliance.host import cores
 from appliance.native import lib
 from appliance.shm import cache
 from appliance.stages import link
 
-STAGES = ("matcher", "portd", "recovery")
+STAGES = ("matcher", "portd", "recovery", "journal", "shadow")
 _PID = array.array("i", [0]).itemsize
 
 
@@ -36,7 +40,8 @@ def warm() -> int:
     cache.use_cache()
     for name in STAGES:
         importlib.import_module(f"appliance.stages.{name}")
-    from appliance.hot import burst, io_state, state, symbols
+    from appliance.hot import burst, image, io_state, state, symbols
+    from appliance.journal import warm as journal
     from appliance.shm import recycler, umem
     sizes = state.Sizes(symbols=1, accounts=1, pages=16, lg_ladder=12, far_cap=16, far_levels=64,
                         chunks=16, feed_bytes=1 << 20, feed_messages=1 << 12, journal=1 << 10,
@@ -49,6 +54,10 @@ def warm() -> int:
     burst.start_day(core, port, io, params)
     burst.run(core, port, io, params)
     burst.ended(core, io)
+    journal.load(core)
+    seen = image.build_image(sizes, core.feed.log, core.feed.ring, core.feed.index)
+    image.follow(seen, 0, 0)
+    image.write_orders(seen, np.zeros(0, np.int64), core.feed.ring, 0)
     assert recycler.recycle.signatures
     return cache.count_kernels()[0]
 
@@ -83,8 +92,11 @@ def _become(request, fds, launcher, ours):
         os.setpgid(0, 0)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
+        faulthandler.register(signal.SIGUSR2)    # where it is, when the launcher finds it hung
         lib.wm_die_with_parent(signal.SIGTERM)
+        os.environ[cores.REST_VARIABLE] = ",".join(map(str, os.sched_getaffinity(0)))
         cores.pin(request["cpus"])
+        _hurry(request)
         os.environ[cores.WAIT_VARIABLE] = request["wait"]
         os.environ["NOTIFY_SOCKET"] = request["notify"]
         with open("/proc/self/comm", "w") as name:
@@ -101,6 +113,14 @@ def _become(request, fds, launcher, ours):
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)
+
+
+def _hurry(request):
+    try:
+        cores.hurry(request["realtime"])
+    except OSError as error:
+        print(f"{request['name']}: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
 
 
 def serve(sock: socket.socket, launcher: int) -> None:

@@ -2,8 +2,9 @@
 
     run as    python -m appliance.stages.matcher --config FILE --partition P --instance N, or by
               the fork server
-    boot      map the shared blocks, fill the tables, fetch descriptors from portd, map its rings,
-              let portd bind, load every kernel, freeze the collector, give all rights away
+    boot      map the shared blocks, fill the tables, take what the day's journal holds, fetch
+              descriptors from portd, map its rings, let portd bind, load every kernel, freeze the
+              collector, give all rights away
     loop      one kernel call until the control word changes or about 50 ms are over; between two
               calls the clock's base is read anew, and port_status: when the generation of its port
               has changed (AF_XDP lost, or there again), it asks portd for a new one and trades on
@@ -16,6 +17,7 @@ Nothing here decides a trading rule.
 import argparse
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
@@ -27,19 +29,26 @@ from appliance import notify
 from appliance import topology as topo
 from appliance.config import load
 from appliance.host import cores
+from appliance.hot import port_state as ps
+from appliance.hot.depth_state import SEEN_SEQ
+from appliance.journal.errors import JournalError
+from appliance.journal.follow import genesis_of
+from appliance.journal.genesis import build_core, describe, fill_names
+from appliance.journal.scan import read
 from appliance.layout import params as params_layout
 from appliance.layout import shared
 from appliance.native import lib
-from appliance.shm import cache, region
+from appliance.shm import cache, dpdk, present, region
 from appliance.stages import link, ports, rights
 
+LEVELS = {"none": 0, "process": 1, "disk": 2}            # words[LEVEL] of hot/io_state.py
 RUNGS = {name: code for code, name in shared.RUNGS.items()}
 LAYOUTS = {name: code for code, name in shared.LAYOUTS.items()}
 WAITS = {cores.SPIN: params_layout.WAIT_SPIN, cores.YIELD: params_layout.WAIT_YIELD,
          cores.BLOCK: params_layout.WAIT_BLOCK}
-ANSWER_S, PATIENCE_S, RETRY_S = 5.0, 20.0, 0.05
-SMP = {"off": 0, "oldest": 1, "newest": 2, "decrement": 3}
-AIQ = dict(zip(SMP, b"NOWD", strict=True))
+ANSWER_S, PATIENCE_S, RETRY_S, BEAT_S = 5.0, 20.0, 0.05, 0.05
+SENDS = [ps.KICK_CNT, ps.KICK_AGAIN_CNT, ps.KICK_BUSY_CNT, ps.KICK_DOWN_CNT, ps.KICK_ERROR_CNT,
+         ps.TX_DROPPED_CNT, ps.TX_INVALID_CNT, ps.KICK_LAST_ERRNO]      # MATCHER_STATUS.sends
 RUN_NS = 50_000_000
 CALIBRATION_S = 0.02
 TSC_SHIFT = 24
@@ -48,57 +57,27 @@ TSC_SHIFT = 24
 def make_for(blocks, instance):
     """The `make` of hot/state.py and hot/io_state.py over the partition's region files."""
     plain = region.maker(blocks, write=True, instance=instance)
-    down, up, status, histograms = (
+    down, up, tcp, status, histograms = (
         region.attach(blocks[name], write=True, instance=instance)
-        for name in ("link_down", "link_up", "status", "histograms"))
+        for name in ("link_down", "link_up", "link_tcp", "status", "histograms"))
     head = shared.LINK_HEADER.size
     special = {
         "control": lambda: region.attach(blocks["control"], instance=instance),
+        "journal_status": lambda: region.attach(blocks["journal_status"], instance=instance),
         "matcher_status": lambda: status,
         "latency": lambda: histograms[:shared.HISTOGRAM_CNT],
         "control_in_header": lambda: down[:head].view(shared.LINK_HEADER.dtype),
         "control_in": lambda: down[head:].view(shared.LINK.dtype),
         "control_out_header": lambda: up[:head].view(shared.LINK_HEADER.dtype),
         "control_out": lambda: up[head:].view(shared.LINK.dtype),
+        "tcp_in_header": lambda: tcp[:head].view(shared.LINK_HEADER.dtype),
+        "tcp_in": lambda: tcp[head:],
     }
 
     def make(name, dtype, count):
         return special[name]() if name in special else plain(name, dtype, count)
 
     return make
-
-
-def fill_tables(core, partition, allowed, day):
-    """Symbols, accounts and names into an empty core; returns how many sources are allowed."""
-    book, sessions = core.book, core.accounts.sessions
-    window = 1 << partition.sizes.lg_ladder
-    for listing in partition.listings:
-        row, symbol = book.symbols[listing.idx], listing.symbol
-        row["name"] = text(symbol.name, 8, b" ")
-        row["tick_size"], row["lot_size"] = symbol.tick_size, symbol.lot_size
-        row["locate"], row["state"] = listing.locate, ord("T")
-        row["reference_ticks"] = symbol.reference_price // symbol.tick_size
-        row["window_ticks"] = max(0, int(row["reference_ticks"]) - window // 2)
-        row["collar_ticks"], reference = symbol.collar, int(row["reference_ticks"])
-        if symbol.collar:                     # else the bounds that state.build gave
-            row["buy_bound_ticks"] = reference + symbol.collar
-            row["sell_bound_ticks"] = max(1, reference - symbol.collar)
-    for idx, account in enumerate(partition.accounts):
-        row = sessions[idx]
-        row["page_quota"] = min(account.max_pages, partition.sizes.pages - 1)
-        row["cancel_on_disconnect"] = account.cancel_on_disconnect
-        row["smp_default"] = SMP[account.smp]
-        row["aiq_default"] = AIQ[account.smp]
-        row["default_firm"] = text(account.firm, 4, b" ")
-        row["session_name"] = text(partition.order_session(day, idx), 16, b"\0")
-    core.feed.log[0]["session_name"] = text(partition.feed_session(day), 16, b"\0")
-    core.accounts.allowed[:len(allowed)] = sorted(allowed)
-    return len(allowed)
-
-
-def text(value, size, pad):
-    """ASCII bytes of `value` padded to `size` as a numpy array."""
-    return np.frombuffer(value.encode("ascii").ljust(size, pad), np.uint8)
 
 
 class Clock:
@@ -132,21 +111,61 @@ class Matcher:
         make = make_for(partition.blocks, instance)
         make("matcher_status", None, 1)[0]["state"] = shared.BOOTING
         cache.use_cache()
-        from appliance.hot import burst, io_state, state, symbols    # compiles or loads kernels
+        from appliance.hot import burst, io_state, state             # compiles or loads kernels
         self.burst, self.io_state = burst, io_state
-        self.core = state.build(partition.sizes, make, partition.idx)
+        control = make("control", None, 1)[0]
+        self.core = self._make_core(make, int(control["midnight_ns"]))
+        self.allow_cnt = len(topology.allowed_sources)
+        self.core.accounts.allowed[:self.allow_cnt] = sorted(topology.allowed_sources)
         self.io = io_state.build_io(partition.sizes, make)
+        self.io.words[io_state.LEVEL] = LEVELS[topology.config.durability.level]
         self.status = self.io.status.view(shared.MATCHER_STATUS.dtype)
         self.status[0]["pid"], self.status[0]["instance"] = os.getpid(), instance
         self.status[0]["state"] = shared.WARMING
-        control = self.io.control.view(shared.CONTROL.dtype)[0]
-        day = topo.day_of_year(topology.config.day.time_zone, int(control["midnight_ns"]))
-        self.allow_cnt = fill_tables(self.core, partition, topology.allowed_sources, day)
-        symbols.index_symbols(self.core.book.symbols)
         self.clock = Clock(int(control["record_offset_ns"]))
+        self.core.accounts.sessions["heard_ns"] = max(
+            0, lib.wm_monotonic_ns() + self.clock.offset_ns)
+        self.io.touched[SEEN_SEQ] = 0                     # all symbols' depth is to be shown
         self.opens_later = bool(control["opens_later"])
         self.port_row = region.attach(topology.blocks["port_status"])[partition.idx]
         self.port, self.fds = None, []
+        self.sent_before = np.zeros(len(SENDS), np.uint64)       # by the ports before this one
+
+    def _make_core(self, make, midnight_ns):
+        """The day's core: empty, or with everything that its journal holds."""
+        config, partition = self.topology.config, self.partition
+        zone = config.day.time_zone
+        genesis = describe(partition, topo.day_of_year(zone, midnight_ns))
+        begin_seq = int(make("journal_status", None, 1)[0]["begin_seq"])
+        if not begin_seq:
+            return build_core(genesis, make)
+        from appliance.journal.recover import resume             # the kernels of a replay
+        from appliance.journal.replay import all_sent
+        begun, folder = time.monotonic(), partition.journal_folder(
+            config, topo.date_of(zone, midnight_ns))
+        done = resume(folder, begin_seq, make)
+        all_sent(done.core)
+        fill_names(done.core, genesis)
+        if done.core.feed.log[0]["oldest_seq"] > 1:
+            self._seed_image(done.core, folder)
+        for text in done.passed_over:
+            print(f"matcher@{partition.idx}: {text}", file=sys.stderr)
+        print(f"matcher@{partition.idx}: {begin_seq} commands from {folder} in "
+              f"{time.monotonic() - begun:.2f} s, snapshot of {done.snapshot_seq} and "
+              f"{done.replayed} behind it", file=sys.stderr, flush=True)
+        return done.core
+
+    def _seed_image(self, core, folder):
+        """What recovery cannot make from a feed log without a beginning; see seed.py."""
+        from appliance.hot.image import build_image
+        from appliance.stages.seed import seed
+        blocks, feed = self.partition.blocks, core.feed
+        seed(build_image(self.partition.sizes, feed.log, feed.ring, feed.index,
+                         lambda name, *_: region.attach(blocks[name], write=True)),
+             core, genesis_of(folder), next(read(folder))[:1])
+        for name, block in blocks.items():
+            if name.startswith("image"):
+                region.release(block.path)
 
     def connect(self):
         """Asks portd for the port; waits for one that is just being started again."""
@@ -173,12 +192,18 @@ class Matcher:
                 portd.connect(str(self.topology.portd_socket))
                 link.send(portd, {"op": "open", "partition": self.partition.idx,
                                   "instance": self.partition.instance})
+                self._await(portd)
                 reply, fds = link.receive(portd)
                 if reply.get("op") != "port":
                     raise ConnectionError("portd closed the connection before answering")
-                port = ports.open_port(reply, fds, self.partition.idx)
-                fds = [*fds[:2], *fds[3:4]]
+                twin = ports.take_twin(reply, fds)
+                guarded = ports.open_guard(reply, fds)
+                port = ports.open_port(reply, fds, self.partition.idx,
+                                       self.topology.config.interface.payload)
+                port.state[ps.TWIN_FD], port.state[ps.TWIN_SEGMENTED] = twin, 1
+                fds = [*fds[:2], *fds[3:4], *([twin] if twin else [])]
                 link.send(portd, {"op": "mapped"})
+                self._await(portd)
                 bound, _ = link.receive(portd)
                 if bound.get("op") != "bound":
                     raise ConnectionError(f"portd could not bind: {bound.get('why', 'no word')}")
@@ -189,10 +214,25 @@ class Matcher:
                 raise
         for fd in self.fds:
             os.close(fd)
+        if self.port is not None:
+            self.sent_before = self._sends()
         self.port, self.fds, row = port, fds, self.status[0]
+        self.io = self.io._replace(guarded=guarded)
         row["rung"], row["layout"] = RUNGS[reply["rung"]], LAYOUTS[reply["layout"]]
         row["zero_copy"], row["generation"] = bound["zero_copy"], reply["generation"]
         return reply
+
+    def _await(self, portd):
+        """Returns when portd has answered or does not; alive meanwhile, since binding may take the
+        kernel seconds. TimeoutError after ANSWER_S."""
+        waiter, row = select.poll(), self.status[0]
+        waiter.register(portd, select.POLLIN)
+        deadline = time.monotonic() + ANSWER_S
+        while not waiter.poll(BEAT_S * 1000):
+            if row["state"] == shared.READY:
+                row["heartbeat_ns"] = lib.wm_monotonic_ns()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"portd has not answered within {ANSWER_S:.0f} s")
 
     def prepare(self, reply):
         """The PARAMS record of the loop."""
@@ -204,17 +244,20 @@ class Matcher:
             self.io, our_ip=reply["ip"], order_port=partition.order_port,
             mac=bytes.fromhex(reply["mac"]), feed_ip_a=partition.group_a,
             feed_port_a=partition.feed_port, feed_ip_b=partition.group_b,
-            feed_port_b=partition.feed_port, ttl=config.feed.ttl, allow_cnt=self.allow_cnt,
+            feed_port_b=partition.feed_port, ttl=config.feed.ttl,
+            payload=config.interface.payload, allow_cnt=self.allow_cnt,
             gap_hold_ns=config.orders.gap_hold_us * 1000,
             gap_request_ns=config.orders.gap_request_interval_us * 1000,
             heartbeat_ns=min(config.orders.heartbeat_ms, config.feed.heartbeat_ms) * 1_000_000,
-            wait=wait, run_cycles=self.clock.run_cycles, tsc_mult=self.clock.mult,
-            tsc_shift=TSC_SHIFT)
+            wait=wait, rx_batch=config.port.batch, run_cycles=self.clock.run_cycles,
+            tsc_mult=self.clock.mult, tsc_shift=TSC_SHIFT)
 
     def start_day(self):
-        """DAY_START as the first command, through the same kernel as every other."""
+        """DAY_START as the first command, through the same kernel as every other; none when the
+        day has begun before."""
         self.clock.set(self.params)
-        self.burst.start_day(self.core, self.port, self.io, self.params, self.opens_later)
+        if self.core.journal.header[0]["next_seq"] == 1:
+            self.burst.start_day(self.core, self.port, self.io, self.params, self.opens_later)
 
     def _follow_port(self):
         """Takes a new port when portd says that this one is over; tries again at the next call."""
@@ -229,16 +272,37 @@ class Matcher:
         self.params[0]["control_word"] = word
         self.status[0]["reopens"] += 1
 
+    def _sends(self):
+        """What sending has met so far, on all ports of this process; the newest errno last."""
+        met = self.port.state[SENDS]
+        met[:-1] += self.sent_before[:-1]
+        met[-1] = met[-1] or self.sent_before[-1]
+        return met
+
+    def _note_device(self):
+        """What sending met, and what the driver of a DPDK device counts; a device that is gone
+        keeps its last figures."""
+        row = self.status[0]
+        row["sends"][:len(SENDS)] = self._sends()
+        if row["rung"] == shared.RUNG_DPDK:
+            with contextlib.suppress(OSError):
+                row["device"][:len(dpdk.STATISTICS)] = list(dpdk.statistics(self.port).values())
+
     def run(self) -> None:
         """Trades until the control word says STOP."""
         control, word = self.io.control, shared.RUN
         self.params[0]["control_word"] = word
         row = self.status[0]
         row["state"] = shared.READY
+        presence = present.Presence(present.arrays_of((self.core, self.io)) if present.is_in_memory(
+            self.topology.runtime_dir) else [], cores.rest())
+        presence.start()
         while word != shared.STOP:
             self._follow_port()
             self.clock.set(self.params)
             self.burst.run(self.core, self.port, self.io, self.params)
+            self._note_device()
+            row["present"] = presence.done
             word = int(control[0])
             self.params[0]["control_word"] = word
             if row["state"] != shared.ENDED and self.burst.ended(self.core, self.io):
@@ -251,16 +315,17 @@ def main(arguments=None) -> int:
     parser.add_argument("--config", required=True)
     parser.add_argument("--partition", type=int, default=0)
     parser.add_argument("--instance", type=int, default=0)
+    parser.add_argument("--names", type=int, default=None)
     options = parser.parse_args(arguments)
     lib.wm_die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)      # the launcher decides when trading ends
-    topology = topo.build(load.thaw(options.config), instance=options.instance)
+    topology = topo.build(load.thaw(options.config), options.instance, options.names)
     partition = topology.partitions[options.partition]
     try:
         matcher = Matcher(topology, partition, options.instance)
         reply = matcher.connect()
         matcher.prepare(reply)
-    except (OSError, RuntimeError, ValueError, region.RegionError) as error:
+    except (OSError, RuntimeError, ValueError, region.RegionError, JournalError) as error:
         print(f"matcher@{options.partition}: {error}", file=sys.stderr, flush=True)
         return 1
     matcher.start_day()

@@ -10,6 +10,7 @@ Both are opened on one rung (attach mode and bind flags) and offer the same:
     bind(p, holding)         binds it to its queue
     take_back(p, holding)    its matcher is gone: (receive frames taken back, transmit withheld)
     close()                  everything is let go
+    pages                    what the frames lie in, for the log
 
 Descriptors that must outlive portd go through the store (`put`, `drop`).
 """
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 
 from appliance.layout import shared
 from appliance.shm import exchange, recycler, umem
+from appliance.stages.watch import say
 
 QUEUE = ("keeper", "exchange", "umem")            # what is kept of a shared queue
 
@@ -43,7 +45,9 @@ class OwnQueue:
 
     def __init__(self, config, store, flags: int):
         self.config, self.store, self.flags, self.ifindex = config, store, flags, 0
-        self.geometry = umem.Geometry(2048, config.port.rx_frames, config.port.tx_frames)
+        self.pages = ""
+        self.geometry = umem.Geometry(umem.frame_size(config.interface.payload),
+                                      config.port.rx_frames, config.port.tx_frames)
 
     def queue(self, partition: int) -> int:
         """The receive queue of a partition."""
@@ -63,15 +67,19 @@ class OwnQueue:
 
     @contextlib.contextmanager
     def _memory(self):
-        fd = umem.create_umem(self.geometry)
+        fd, self.pages = umem.create_umem_in(self.geometry, self.config.port.huge_pages)
         try:
             yield fd, umem.map_umem(fd)
         finally:
             os.close(fd)
 
     def hand_out(self, partition: int) -> Holding:
-        """A UMEM and a socket of its own."""
+        """A UMEM and a socket of its own. Huge pages that were free may not be so for the next one;
+        which it got is said when that is not what the last one got."""
+        before = self.pages
         with self._memory() as (umem_fd, memory):
+            if self.pages != before:
+                say(f"frames lie in {self.pages} (partition {partition})")
             fd = self.store.put(f"xsk.{partition}", umem.open_xsk(memory, self.geometry))
             return Holding(fd, [os.dup(umem_fd)], list(self.geometry))
 
@@ -104,7 +112,9 @@ class SharedQueue:
 
     def __init__(self, config, store, flags: int):
         self.config, self.store, self.flags, self.ifindex = config, store, flags, 0
-        self.plan = exchange.Plan(2048, config.partitions.count, config.port.rx_frames,
+        self.pages = ""
+        self.plan = exchange.Plan(umem.frame_size(config.interface.payload),
+                                  config.partitions.count, config.port.rx_frames,
                                   config.port.tx_frames)
         self.recycler = None
 
@@ -116,7 +126,8 @@ class SharedQueue:
         """UMEM, exchange and keeper, bound; the recycler runs."""
         self.ifindex = ifindex
         try:
-            umem_fd = self.store.put("umem", umem.create_umem(self.plan))
+            fd, self.pages = umem.create_umem_in(self.plan, self.config.port.huge_pages)
+            umem_fd = self.store.put("umem", fd)
             memory = umem.map_umem(umem_fd)
             exchange_fd = self.store.put("exchange", exchange.create(self.plan))
             keeper = self.store.put("keeper", exchange.open_keeper(memory, self.plan))

@@ -6,6 +6,7 @@ AF_XDP is lost. What survives portd lies with its parent (store.py) and in two s
 portd_status and a row of port_status for each partition.
 """
 
+import json
 import os
 import socket
 import struct
@@ -20,9 +21,11 @@ from appliance.stages import link, watch
 from appliance.stages.places import Holding
 from appliance.stages.store import Store
 from appliance.stages.watch import EVENTS, say
-from appliance.stages.wire import Wire
+from appliance.stages.wire import STAMPED, Wire
+from appliance.stages.wire_dpdk import DpdkWire
 
 INSTANCES_MAX = 1 << 16
+STATISTICS_CNT = len(umem.XSK_STATISTICS)
 _PEER = struct.Struct("3i")
 
 
@@ -55,11 +58,19 @@ class PortDesk:
                        for part in topology.partitions]
         self.multicast = self._plain("multicast", nic.multicast_socket, self.ip,
                                      self.config.feed.ttl)
+        self.name_b, self.feed_b, self.ip_b = self.config.feed.interface_b, None, ""
+        if self.name_b:
+            self._open_feed_b()
+        if not adopting:
+            for each in filter(None, (name, self.name_b)):
+                nic.check_payload(each, self.config.interface.payload)
         self.status["pid"] = os.getpid()
         self.status["starts"] += 1
-        self.wire = Wire(topology, self.ip, self.store)
+        made = DpdkWire if self.config.interface.mode == "dpdk" else Wire
+        self.wire = made(topology, self.ip, self.store)
         self.status["layout"] = self.wire.layout
-        self.totals, self.now = {}, {}
+        self.totals = json.loads(self.store.read("totals") or "{}")
+        self.now = {}
         if adopting:
             self._adopt()
 
@@ -70,6 +81,15 @@ class PortDesk:
         sock = make(*arguments)
         self.store.put(name, os.dup(sock.fileno()))
         return sock
+
+    def _open_feed_b(self):
+        """The socket of feed B's own interface; a kept one also when that is gone just now."""
+        if "feed_b" in self.store:
+            self.feed_b = socket.socket(fileno=os.dup(self.store.get("feed_b")))
+            self.ip_b = self.feed_b.getsockname()[0]
+        else:
+            self.feed_b, self.ip_b = nic.feed_socket(self.name_b, self.config.feed.ttl)
+            self.store.put("feed_b", os.dup(self.feed_b.fileno()))
 
     def _adopt(self):
         rung = int(self.status["rung"])
@@ -109,13 +129,13 @@ class PortDesk:
 
     @property
     def on_wire(self) -> bool:
-        """Whether AF_XDP is in use."""
+        """Whether AF_XDP or DPDK is in use."""
         return self.wire.rung != shared.RUNG_SOCKET
 
     @property
     def wants_wire(self) -> bool:
-        """Whether AF_XDP is allowed by the configuration and could be had some day."""
-        return bool(self.wire.allowed)
+        """Whether more than plain sockets is allowed and could be had again some day."""
+        return bool(self.wire.allowed) and self.wire.comes_back
 
     def start(self) -> None:
         """The first climb, unless a predecessor has made it.
@@ -125,11 +145,11 @@ class PortDesk:
         if self.rows["generation"].any():
             return
         mode = self.config.interface.mode
-        if self.wants_wire and self.wire.places is None:
+        if self.wire.allowed and self.wire.places is None:
             try:
                 self.wire.climb()
             except (OSError, RuntimeError, ValueError):
-                if mode not in ("auto", "null"):
+                if mode not in ("auto", "null") or self.config.port.huge_pages == "always":
                     raise
                 self.last_reason = self.wire.reason
                 say(f"falling back to plain sockets: {self.wire.reason}")
@@ -149,7 +169,7 @@ class PortDesk:
         self.status["rung"] = self.wire.rung
 
     def lost(self, why: str) -> None:
-        """AF_XDP is gone: plain sockets for everybody."""
+        """AF_XDP or the DPDK device is gone: plain sockets for everybody."""
         if not self.on_wire:
             return
         say(f"{why}; all partitions fall to plain sockets")
@@ -219,7 +239,8 @@ class PortDesk:
                  "layout": shared.LAYOUTS[int(row["layout"])], "mac": mac.hex(),
                  "generation": int(row["generation"]), "order_port": part.order_port,
                  "queue": int(row["queue"]), "null": self.config.interface.mode == "null",
-                 "plan": []}
+                 "plan": self.wire.plan(p), "guarded": holding is not None,
+                 "feed_b": self.feed_b is not None}
         fds = [self.orders[p].fileno(), self.multicast.fileno()]
         made = []
         if holding is not None:
@@ -228,6 +249,10 @@ class PortDesk:
             fds += [made[0], holding.xsk_fd]
             if self.wire.layout == shared.SHARED_QUEUE:
                 fds.append(self.store.get("exchange"))
+            made.append(self.wire.steering.guard_fd())
+            fds.append(made[-1])
+        if self.feed_b is not None:
+            fds.append(self.feed_b.fileno())
         try:
             link.send(connection, reply, fds)
         finally:
@@ -244,8 +269,9 @@ class PortDesk:
         if holder.holding is not None:
             try:
                 zero_copy = self.wire.places.bind(p, holder.holding)
+                self._carry(p, holder, -1)
                 self.wire.steering.bind(p, holder.holding.xsk_fd, self.wire.ifindex,
-                                        int(self.rows[p]["queue"]))
+                                        int(self.rows[p]["queue"]), STAMPED)
             except OSError as error:
                 self.release(p)
                 link.send(connection, {"op": "refused", "why": str(error)})
@@ -261,9 +287,9 @@ class PortDesk:
         taken = (0, 0)
         if holder.holding is not None:
             self.wire.steering.unbind(p)         # also where a predecessor died as it bound it
-            self._statistics(p, holder)
-            self.totals[p] = [a + b for a, b in zip(
-                self.totals.get(p, [0] * 6), self.now.pop(p, [0] * 6), strict=True)]
+            if holder.bound:
+                self._carry(p, holder, 1)
+            self.now.pop(p, None)
             taken = self.wire.places.take_back(p, holder.holding)
             holder.holding = None
         self.rows[p]["bound"] = 0
@@ -298,6 +324,18 @@ class PortDesk:
         except OSError:
             pass                                  # not bound, or the device is gone: as before
 
+    def _total(self, p):
+        return self.totals.get(str(p), [0] * STATISTICS_CNT)
+
+    def _carry(self, p, holder, sign):
+        """Adds the socket's statistics to those of the partition's sockets before it, when it goes;
+        takes them off when it comes: on a shared queue a new one has some of the queue's already.
+        """
+        self._statistics(p, holder)
+        self.totals[str(p)] = [a + sign * b for a, b in zip(
+            self._total(p), self.now.get(p, [0] * STATISTICS_CNT), strict=True)]
+        self.store.write("totals", json.dumps(self.totals))
+
     def publish(self) -> None:
         """Reasons, recycler and the sockets' statistics into the shared blocks."""
         values = list(watch.reasons(self.wire).values())
@@ -310,14 +348,15 @@ class PortDesk:
         for p, holder in self.holders.items():
             if holder.holding is not None and holder.bound:
                 self._statistics(p, holder)
-                self.rows[p]["statistics"][:] = [a + b for a, b in zip(
-                    self.totals.get(p, [0] * 6), self.now.get(p, [0] * 6), strict=True)]
+                if p in self.now:
+                    self.rows[p]["statistics"][:] = [max(0, a + b) for a, b in zip(
+                        self._total(p), self.now[p], strict=True)]
 
     def close(self) -> None:
         """Nothing is left: slots emptied, program detached, sockets closed, nothing kept."""
         for p in list(self.holders):
             self.release(p)
         self.wire.close()
-        for sock in (*self.orders, self.multicast):
+        for sock in filter(None, (*self.orders, self.multicast, self.feed_b)):
             sock.close()
         self.store.drop_all()

@@ -24,8 +24,9 @@ the receive side of the plain rung. While AF_XDP is in use a filter lets nothing
 """
 
 import argparse
+import contextlib
 import os
-import selectors
+import select
 import signal
 import socket
 import sys
@@ -34,6 +35,7 @@ import time
 from appliance import notify
 from appliance import topology as topo
 from appliance.config import load
+from appliance.host import nic
 from appliance.layout import shared
 from appliance.native import lib
 from appliance.shm import region
@@ -42,7 +44,7 @@ from appliance.stages.port_desk import PortDesk
 from appliance.stages.watch import say
 
 EXIT_FAILURE, EXIT_CANNOT_RUN = 1, 77
-TICK_S, PUBLISH_S, SILENT_S = 0.02, 0.1, 30.0
+TICK_S, SILENT_S = 0.1, 30.0   # what happens to the device, a matcher or a request wakes it before
 OPENED_MAX = 128               # connections at a time; a matcher has one for some milliseconds
 OPENED_BY_USER_MAX = 8         # unless it is portd's own user: nobody may take all of them
 
@@ -53,6 +55,7 @@ class Service:
     def __init__(self, portd: PortDesk, path: str):
         self.portd, self.path, self.watch = portd, path, watch.Watch(portd)
         self.opened, self.publish_due = {}, 0.0
+        self.news = nic.device_news()
         if os.path.exists(path):
             os.unlink(path)                       # of a portd that was killed
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -60,20 +63,22 @@ class Service:
         self.listener.bind(path)
         os.chmod(path, 0o666)                     # who asks is known by its user
         self.listener.listen(64)
-        self.selector = selectors.DefaultSelector()
-        self.selector.register(self.listener, selectors.EVENT_READ)
 
     def turn(self) -> None:
         """One pass: requests, ended matchers, the watchdog, what is published."""
-        for key, _ in self.selector.select(TICK_S):
-            if key.fileobj is self.listener:
-                self._accept()
-            else:
-                self._answer(key.fileobj)
-                self.portd.beat()
+        ready = self._wait()
+        if self.news.fileno() in ready:
+            with contextlib.suppress(OSError):       # empty, or more came than it holds
+                while self.news.recv(1 << 16):
+                    pass
+        for connection in [each for each in self.opened if each.fileno() in ready]:
+            self._answer(connection)
+            self.portd.beat()
+        if self.listener.fileno() in ready:
+            self._accept()
         now = time.monotonic()
         for p, holder in list(self.portd.holders.items()):
-            if holder.pidfd >= 0 and _has_ended(holder.pidfd):
+            if holder.pidfd in ready and _is_readable(holder.pidfd):     # not its successor's
                 self.portd.gone(p)
         for connection, since in list(self.opened.items()):
             if now - since > SILENT_S:
@@ -81,8 +86,16 @@ class Service:
         self.watch.look(now)
         self.portd.beat()
         if now >= self.publish_due:
-            self.publish_due = now + PUBLISH_S
+            self.publish_due = now + TICK_S / 2
             self.portd.publish()
+
+    def _wait(self):
+        """File numbers of what there is something to do with, after a tick at most."""
+        waiter = select.poll()
+        for each in (self.listener, self.news, *self.opened,
+                     *(holder.pidfd for holder in self.portd.holders.values())):
+            waiter.register(each, select.POLLIN)
+        return {number for number, _ in waiter.poll(TICK_S * 1000)}
 
     def _accept(self):
         try:
@@ -94,7 +107,6 @@ class Service:
             return
         connection.setblocking(False)
         self.opened[connection] = time.monotonic()
-        self.selector.register(connection, selectors.EVENT_READ)
 
     def _has_room(self, connection):
         user = self.portd.user_of(connection)
@@ -120,7 +132,6 @@ class Service:
 
     def _drop(self, connection):
         self.opened.pop(connection, None)
-        self.selector.unregister(connection)
         self.portd.dropped(connection)
         connection.close()
 
@@ -129,13 +140,14 @@ class Service:
         for connection in list(self.opened):
             self._drop(connection)
         self.listener.close()
+        self.news.close()
         os.unlink(self.path)
 
 
-def _has_ended(pidfd) -> bool:
-    with selectors.PollSelector() as selector:
-        selector.register(pidfd, selectors.EVENT_READ)
-        return bool(selector.select(0))
+def _is_readable(fd) -> bool:
+    waiter = select.poll()
+    waiter.register(fd, select.POLLIN)
+    return bool(waiter.poll(0))
 
 
 def main(arguments=None, kept=None) -> int:

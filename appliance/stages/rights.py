@@ -32,6 +32,12 @@ def drop(uid: int, *, deny_write_execute: bool) -> dict:
             "write_execute_denied": bool(denied)}
 
 
+def reach(folder) -> str:
+    """The folder, or "." where this user may not pass through those above it; the process must have
+    gone there (os.chdir) while it had the rights."""
+    return os.fspath(folder) if os.access(folder, os.R_OK | os.W_OK | os.X_OK) else "."
+
+
 def freeze() -> None:
     """No garbage collection from here on: what lives now lives to the end."""
     gc.collect()

@@ -1,8 +1,10 @@
-"""portd's watchdog: link, program, device and sockets, looked at every few ten milliseconds.
+"""portd's watchdog: link, program, device and sockets, looked at when the kernel has news of a
+device, and ten times a second.
 
     link down, up            counted and told; sockets, program and maps survive it
     program taken off        put on again at once
     another program there    told with its number; plain sockets until it is gone
+    feed B's own interface   down and up are told; where it was made anew, B leaves by it again
     device deleted           plain sockets; when one of that name and address is there again, AF_XDP
     socket lost              plain sockets, then AF_XDP anew
 
@@ -36,6 +38,8 @@ class Watch:
     def __init__(self, portd):
         self.portd, self.wire, self.name = portd, portd.wire, portd.wire.name
         self.had_device, self.was_up, self.foreign = True, True, 0
+        self.up_b, self.ifindex_b = True, 0
+        self.groups_lost = False                 # the feed's socket still leaves by the old device
         self.retry_due = self.program_due = 0.0
 
     def look(self, now: float) -> None:
@@ -51,14 +55,20 @@ class Watch:
     def _look(self, now):
         ifindex = nic.ifindex_of(self.name)
         self._link()
+        if self.portd.feed_b is not None:
+            self._feed_b(self.portd.name_b)
         if self._device(ifindex) and self.portd.on_wire:
             if now >= self.program_due:
                 self.program_due = now + PROGRAM_S
                 self._sockets()
                 self._program()
-        elif ifindex and now >= self.retry_due and self.portd.wants_wire:
+        elif ifindex and now >= self.retry_due:
             self.retry_due = now + RETRY_S
-            self._come_back()
+            if self.portd.wants_wire:
+                self._come_back()
+            elif self.groups_lost:
+                nic.leave_by(self.portd.multicast, self.portd.ip)
+                self.groups_lost = False
         self.portd.status["ifindex"], self.portd.status["link"] = ifindex, self.was_up
 
     def _link(self):
@@ -68,6 +78,21 @@ class Watch:
             say(f"interface {self.name} is {'up again' if up else 'down: orders cannot arrive; '}"
                 + ("" if up else f"see: ip link show {self.name}"))
         self.was_up = up
+
+    def _feed_b(self, name):
+        """Feed B's own interface, which no socket says anything about."""
+        ifindex, up = nic.ifindex_of(name), nic.is_up(name)
+        if up and ifindex != self.ifindex_b:
+            try:
+                nic.leave_by(self.portd.feed_b, self.portd.ip_b)
+                self.ifindex_b = ifindex
+            except OSError:                      # made again, and its address is not there yet
+                up = False
+        if up != self.up_b:
+            self.up_b = up
+            self.portd.count("twin_up" if up else "twin_down")
+            say(f"interface {name} is " + ("up again: feed B leaves" if up else
+                                           f"down: no feed B; see: ip addr show {name}"))
 
     def _device(self, ifindex) -> bool:
         """False while the device that we are on is gone."""
@@ -82,7 +107,7 @@ class Watch:
             if self.had_device:
                 self.portd.count("device_gone")
                 self.portd.lost(f"interface {self.name} was deleted and made again")
-            self.had_device = True
+            self.had_device, self.groups_lost = True, True
             self.portd.count("device_back")
             say(f"interface {self.name} is there again, index {ifindex}")
             self.retry_due = 0.0

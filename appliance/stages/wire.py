@@ -17,6 +17,7 @@ from appliance.host import nic
 from appliance.layout import shared
 from appliance.shm import steer, umem
 from appliance.stages.places import LAYOUTS, QUEUE
+from appliance.stages.watch import say
 
 LADDER = (
     (shared.RUNG_ZERO_COPY, steer.NATIVE, umem.ZERO_COPY),
@@ -24,11 +25,15 @@ LADDER = (
     (shared.RUNG_GENERIC, steer.GENERIC, umem.COPY),
 )
 WHOLE = ("link", "program", *(f"map.{name}" for name in steer.MAPS))     # kept on every rung
+STAMPED = False                      # arrival times: nobody reads them, and each costs a third
 FREE = ("auto", "null")              # modes that take whatever rung is best
 
 
 class Wire:
-    """Program, link and sockets of one interface. rung: RUNG_ in use; places: of the layout."""
+    """Program, link and sockets of one interface. rung: RUNG_ in use; places: of the layout;
+    comes_back: what was lost may be tried again while matchers run."""
+
+    comes_back = True
 
     def __init__(self, topology, ip, store):
         self.topology, self.config, self.ip = topology, topology.config, ip
@@ -97,6 +102,7 @@ class Wire:
                 problems.append((rung, error))
                 continue
             self.rung, self.ifindex = rung, ifindex
+            say(f"frames lie in {self.places.pages}")
             return
         if not problems:
             raise OSError('mode = "socket"')
@@ -114,10 +120,15 @@ class Wire:
         self.store.put("program", self.steering.program_fd)
         for name, fd in self.steering.maps.items():
             self.store.put(f"map.{name}", fd)
-        for source in self.topology.allowed_sources:
-            self.steering.allow(topo.ip_text(source))
-        for part in self.topology.partitions:
-            self.steering.set_address(self.ip, part.order_port, part.idx)
+        orders = self.config.orders
+        guard = steer.limit(orders.flood_rate, orders.flood_burst)
+        with self.steering.change() as plan:
+            for source in self.topology.allowed_sources:
+                plan.allow(topo.ip_text(source), *guard)
+            for part in self.topology.partitions:
+                plan.owners[part.order_port] = part.idx
+                plan.places[part.idx] = steer.Place(self.ip, ifindex, self.places.queue(part.idx),
+                                                    STAMPED)
         self.link_fd = self.store.put("link", self.steering.attach(ifindex, attach_mode))
 
     @property
@@ -168,6 +179,10 @@ class Wire:
         for rule in json.loads(kept)["rules"] if kept else ():
             nic.remove_rule(self.name, rule)
         self.store.drop("rules")
+
+    def plan(self, _partition: int) -> list:
+        """Of a port without a socket of ours: here, of plain sockets, nothing."""
+        return []
 
     # -- what the watchdog asks --------------------------------------------------------------------
 

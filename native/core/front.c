@@ -20,13 +20,15 @@ struct array {                  /* a row of the table that the kernels read */
 
 struct wirematch {
     struct array table[PLAN_CNT];
+    uint64_t work[WORK_WORDS];      /* laid down by KERNEL_BEGIN, right behind the table */
     uint32_t symbols;
     void *memory;
     size_t memory_sz;
 };
 
 typedef int32_t status;
-status KERNEL_BEGIN(int64_t *result, void **raised, uint64_t table, int64_t lg_ladder);
+status KERNEL_BEGIN(int64_t *result, void **raised, uint64_t table, int64_t lg_ladder,
+                    int64_t far_cap);
 status KERNEL_WINDOW(int64_t *result, void **raised, uint64_t table, int64_t symbol,
                      int64_t first_ticks);
 status KERNEL_APPLY(int64_t *result, void **raised, uint64_t table, uint64_t commands,
@@ -40,14 +42,19 @@ status KERNEL_RESUME(int64_t *result, void **raised, uint64_t table);
     kernel(&result, &raised, (uint64_t)(uintptr_t)(book)->table, ##__VA_ARGS__)
 #define ADDRESS(pointer) ((uint64_t)(uintptr_t)(pointer))
 
-/* factor * the product of sizes to their powers. */
+/* The sum of the terms, each factor * the product of sizes to their powers. */
 static uint64_t extent(const struct plan_extent *plan, const uint64_t *sizes)
 {
-    unsigned __int128 product = plan->factor;
-    for (int i = 0; i < SIZES; i++)
-        for (int power = 0; power < plan->powers[i] && product >> 64 == 0; power++)
-            product *= sizes[i];
-    return product / plan->divisor >> 40 ? UINT64_MAX : (uint64_t)(product / plan->divisor);
+    unsigned __int128 sum = 0;
+    for (int t = 0; t < TERMS && plan->terms[t].factor; t++) {
+        const struct plan_term *term = &plan->terms[t];
+        unsigned __int128 product = term->factor;
+        for (int i = 0; i < SIZES; i++)
+            for (int power = 0; power < term->powers[i] && product >> 64 == 0; power++)
+                product *= sizes[i];
+        sum += product / term->divisor;
+    }
+    return sum >> 40 ? UINT64_MAX : (uint64_t)sum;
 }
 
 static int check(const struct wirematch_sizes *sizes, wirematch **book)
@@ -60,7 +67,7 @@ static int check(const struct wirematch_sizes *sizes, wirematch **book)
     if (!sizes->symbols || sizes->symbols > UINT16_MAX || sizes->orders < 2
         || sizes->orders >= 1u << 31 || sizes->lg_ladder < LG_LADDER_MIN
         || sizes->lg_ladder > LG_LADDER_MAX || !sizes->far_cap || sizes->far_levels < 2
-        || sizes->far_levels >= 1u << 30 || sizes->far_cap >= 1u << 31)
+        || sizes->far_levels > 1u << 27 || sizes->far_cap >= 1u << 31)
         return -EINVAL;
     uint64_t ladders = (uint64_t)sizes->symbols * LADDERS_A_SYMBOL;
     return ladders << sizes->lg_ladder > 1ull << 30 ? -E2BIG : 0;
@@ -101,7 +108,7 @@ int wirematch_create(const struct wirematch_sizes *sizes, wirematch **out)
     for (int i = 0; i < PLAN_CNT; i++)
         book->table[i].address += ADDRESS(book->memory);
     book->symbols = sizes->symbols;
-    CALL(KERNEL_BEGIN, book, sizes->lg_ladder);
+    CALL(KERNEL_BEGIN, book, sizes->lg_ladder, sizes->far_cap);
     *out = book;
     return 0;
 }

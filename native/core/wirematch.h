@@ -41,11 +41,11 @@ struct wirematch_sizes {
     uint32_t orders;       /* handles, 0 (nobody) included; rounded up to whole pages of 256 */
     uint32_t lg_ladder;    /* 12 to 24: 2^lg_ladder prices a side are a ladder, near the touch */
     uint32_t far_cap;      /* prices of a side outside its ladder at most */
-    uint32_t far_levels;   /* prices of all sides outside their ladders at most, one not used */
+    uint32_t far_levels;   /* prices of all sides outside their ladders, one not used; 2 to 2^27 */
 };
 
 /* One symbol, a million orders, a ladder of 16,384 prices. */
-#define WIREMATCH_SIZES { WM_LAYOUT_DIGEST, 1, 1u << 20, 14, 4096, 65536 }
+#define WIREMATCH_SIZES { WM_LAYOUT_DIGEST, 1, 1u << 20, 14, 32768, 65536 }
 
 /* An empty book; its prices begin at ladder price 0 (wirematch_window moves that).
    -EINVAL a null pointer or a size out of range; -EPROTO header and library are of two builds;
@@ -61,9 +61,12 @@ int wirematch_window(wirematch *book, uint32_t symbol, int32_t first_ticks);
    -ENOBUFS event_cap is below wirematch_room: nothing was done; -EBADMSG a command had a field out
    of range or an order handle that is live already: it was passed over, the others were applied
    and their events written; -EINVAL a null pointer. A command whose target is not live is no error
-   and gives no event.
+   and gives no event, nor does a MODIFY to more than 999,999 shares.
+   In range: qty 1 to 1,048,576, min_qty up to 1,048,575, price_ticks from 0, side 0 or 1; with
+   WM_RESERVE min_qty is not 0 and the order neither WM_HIDDEN nor WM_AUCTION.
    -EAGAIN: an order traded with reserve orders more often than there is room for. Take the events,
-   then call again with what is left of the same commands, from wirematch_resume on. */
+   then call again with what is left of the same commands, from wirematch_resume on; a call without
+   commands is answered -EAGAIN until then. */
 int wirematch_apply(wirematch *book, const struct wm_command *commands, uint64_t command_cnt,
                     struct wm_event *events, uint64_t event_cap, uint64_t *event_cnt);
 

@@ -1,8 +1,8 @@
 /* Shared records and blocks for C and BPF, generated: edit appliance/layout, then run tools/gen.
  *
- * Printed from appliance/layout/record.py and shared.py by `python -m tools.gen`; changes made here
- * are lost, and `python -m tools.gen --check` fails on them. Little-endian, naturally aligned, each
- * pad byte a field; every size and offset is asserted below.
+ * Printed from record.py, shared.py, gate.py and journal.py of appliance/layout by
+ * `python -m tools.gen`; changes made here are lost, and `python -m tools.gen --check` fails on
+ * them. Little-endian, naturally aligned, each pad byte a field; every size and offset is asserted.
  */
 #ifndef WM_LAYOUT_H
 #define WM_LAYOUT_H
@@ -16,7 +16,7 @@ typedef __INT32_TYPE__ wm_i32;
 typedef __UINT64_TYPE__ wm_u64;
 typedef __INT64_TYPE__ wm_i64;
 
-#define WM_LAYOUT_DIGEST 0x65D737E79292DCA9ULL
+#define WM_LAYOUT_DIGEST 0xF4C15FEC7D3E5089ULL
 
 #define WM_ENTER 1
 #define WM_CANCEL 2
@@ -79,6 +79,8 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_ORDER_UNSHOWN 16
 #define WM_FAR_BIT 0x80000000U
 #define WM_EXTRA_BIT 1073741824
+#define WM_FAR_BLOCK 64
+#define WM_FAR_LEAST 16
 #define WM_SHOWN_GROUP 0
 #define WM_HIDDEN_GROUP 1
 #define WM_OPENING_GROUP 2
@@ -99,6 +101,7 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_RUNG_SOCKET 2
 #define WM_RUNG_GENERIC 3
 #define WM_RUNG_ZERO_COPY 4
+#define WM_RUNG_DPDK 5
 #define WM_OWN_QUEUE 1
 #define WM_SHARED_QUEUE 2
 #define WM_LINK_CONTROL 1
@@ -110,12 +113,62 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_LINK_HALT 7
 #define WM_LINK_BUST 8
 #define WM_LINK_IMBALANCE 9
+#define WM_LINK_TCP_LOGIN 10
+#define WM_LINK_CHECK 11
 #define WM_SESSION_NONE 0
 #define WM_SESSION_LIVE 1
 #define WM_SESSION_ENDED 2
 #define WM_CHUNK_SZ 65536
+#define WM_IMAGE_LAPPED 1
+#define WM_IMAGE_STRANGE 2
+#define WM_IMAGE_FULL 3
+#define WM_IMAGE_TORN 4
+#define WM_JOURNAL_NONE 0
+#define WM_JOURNAL_OPENING 1
+#define WM_JOURNAL_OPEN 2
+#define WM_JOURNAL_FULL 3
+#define WM_JOURNAL_FAILED 4
 #define WM_COUNTER_CNT 128
 #define WM_HISTOGRAM_CNT 1024
+#define WM_UDP_PORT_CNT 65536
+#define WM_PARTITION_MAX 256
+#define WM_SOURCE_MAX 1024
+#define WM_LG_SET_CNT 11
+#define WM_SET_CNT 2048
+#define WM_SET_SZ 4
+#define WM_SEGMENT_MAGIC 0x31304C4E524A4D57ULL
+#define WM_WATERMARK_MAGIC 0x31304B52414D4D57ULL
+#define WM_BLOCK_MAGIC 1263288906
+#define WM_JOURNAL_FORMAT 1
+#define WM_SEGMENT_HEADER_SZ 4096
+#define WM_SEGMENT_SZ_DEFAULT 67108864
+#define WM_GENESIS_OFF 256
+#define WM_BLOCK_SZ 64
+#define WM_BLOCK_RECORDS_MAX 8192
+#define WM_LEVEL_NONE 0
+#define WM_LEVEL_PROCESS 1
+#define WM_LEVEL_DISK 2
+#define WM_LEVEL_REPLICA 3
+#define WM_LEVEL_REPLICA_DISK 4
+#define WM_BLOCK_RECORDS 1
+#define WM_BLOCK_CHECK 2
+#define WM_CHECKS_MAGIC 0x31304B4843434D57ULL
+#define WM_CHECK_EVERY 4096
+#define WM_CHECK_LOOK 1024
+#define WM_LG_STATE_MARK_EVERY 12
+#define WM_STATE_MARK_CNT 256
+#define WM_STATE_MARK_EVERY 4096
+#define WM_WALK_END 0
+#define WM_WALK_FULL 1
+#define WM_WALK_TORN 2
+#define WM_WALK_MAGIC 3
+#define WM_WALK_SIZE 4
+#define WM_WALK_CRC 5
+#define WM_WALK_GENERATION 6
+#define WM_WALK_CHAIN 7
+#define WM_WALK_SEQ 8
+#define WM_WALK_EPOCH 9
+#define WM_WALK_RECORDS 10
 
 #define WM_COUNTER_RX_APPLIED 0
 #define WM_COUNTER_RX_CONTROL 1
@@ -132,37 +185,47 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_COUNTER_RX_WRONG_SOURCE 12
 #define WM_COUNTER_RX_SOURCE_REFUSED 13
 #define WM_COUNTER_RX_NOT_UDP 14
-#define WM_COUNTER_RX_CHECKSUM 15
-#define WM_COUNTER_RX_TRUNCATED 16
-#define WM_COUNTER_RX_SHORT 17
-#define WM_COUNTER_RX_FRAMING 18
-#define WM_COUNTER_RX_CONTROL_FULL 19
-#define WM_COUNTER_RX_FRAMES 20
-#define WM_COUNTER_RX_BURSTS 21
-#define WM_COUNTER_POLLS_EMPTY 22
-#define WM_COUNTER_MESSAGES 23
-#define WM_COUNTER_MESSAGES_FILLER 24
-#define WM_COUNTER_MESSAGES_UNKNOWN 25
-#define WM_COUNTER_MESSAGES_SHORT 26
-#define WM_COUNTER_MESSAGES_STALE 27
-#define WM_COUNTER_MESSAGES_SKIPPED 28
-#define WM_COUNTER_GAP_REQUESTS 29
-#define WM_COUNTER_ORDERS 30
-#define WM_COUNTER_REJECTS 31
-#define WM_COUNTER_CANCELS_IGNORED 32
-#define WM_COUNTER_TRADES 33
-#define WM_COUNTER_LOGINS 34
-#define WM_COUNTER_LOGIN_ANSWERS 35
-#define WM_COUNTER_DISCONNECTS 36
-#define WM_COUNTER_CAPACITY_REJECTS 37
-#define WM_COUNTER_ORDERS_EXPIRED 38
-#define WM_COUNTER_BUSTS_IGNORED 39
-#define WM_COUNTER_STREAM_FULL 40
-#define WM_COUNTER_FEED_OVERRUN 41
-#define WM_COUNTER_TX_FRAMES 42
-#define WM_COUNTER_TX_NO_FRAME 43
-#define WM_COUNTER_ACK_PACKETS 44
-#define WM_COUNTER_FEED_PACKETS 45
+#define WM_COUNTER_RX_VLAN 15
+#define WM_COUNTER_RX_CHECKSUM 16
+#define WM_COUNTER_RX_TRUNCATED 17
+#define WM_COUNTER_RX_SHORT 18
+#define WM_COUNTER_RX_FRAMING 19
+#define WM_COUNTER_RX_CONTROL_FULL 20
+#define WM_COUNTER_RX_FRAMES 21
+#define WM_COUNTER_RX_BURSTS 22
+#define WM_COUNTER_POLLS_EMPTY 23
+#define WM_COUNTER_MESSAGES 24
+#define WM_COUNTER_MESSAGES_FILLER 25
+#define WM_COUNTER_MESSAGES_UNKNOWN 26
+#define WM_COUNTER_MESSAGES_SHORT 27
+#define WM_COUNTER_MESSAGES_STALE 28
+#define WM_COUNTER_MESSAGES_SKIPPED 29
+#define WM_COUNTER_GAP_REQUESTS 30
+#define WM_COUNTER_GAP_REQUESTS_WITHHELD 31
+#define WM_COUNTER_ORDERS 32
+#define WM_COUNTER_REJECTS 33
+#define WM_COUNTER_CANCELS_IGNORED 34
+#define WM_COUNTER_TRADES 35
+#define WM_COUNTER_LOGINS 36
+#define WM_COUNTER_LOGIN_ANSWERS 37
+#define WM_COUNTER_DISCONNECTS 38
+#define WM_COUNTER_CAPACITY_REJECTS 39
+#define WM_COUNTER_ORDERS_EXPIRED 40
+#define WM_COUNTER_BUSTS_IGNORED 41
+#define WM_COUNTER_STREAM_FULL 42
+#define WM_COUNTER_FEED_OVERRUN 43
+#define WM_COUNTER_JOURNAL_FULL 44
+#define WM_COUNTER_TX_FRAMES 45
+#define WM_COUNTER_TX_NO_FRAME 46
+#define WM_COUNTER_ACK_PACKETS 47
+#define WM_COUNTER_FEED_PACKETS 48
+#define WM_COUNTER_TWIN_PACKETS 49
+#define WM_COUNTER_TWIN_FULL 50
+#define WM_COUNTER_TWIN_LOST 51
+#define WM_COUNTER_TWIN_UNENDED 52
+#define WM_COUNTER_TCP_APPLIED 53
+#define WM_COUNTER_TCP_BARE 54
+#define WM_COUNTER_TCP_REFUSED 55
 
 /* One validated inbound message, as the book sees it. */
 struct wm_command {
@@ -315,12 +378,18 @@ struct wm_order {
     wm_u32 qty;
     /* ladder level index, or FAR_BIT | far slot; EXTRA_BIT: `extras` has more */
     wm_u32 level;
+    wm_u32 total;                        /* current intended total, executed shares included */
+    wm_u16 account;                      /* index into the partition's account table */
+    wm_u8 pad[10];                       /* zero */
 };
-_Static_assert(sizeof(struct wm_order) == 16, "size");
+_Static_assert(sizeof(struct wm_order) == 32, "size");
 _Static_assert(__builtin_offsetof(struct wm_order, next) == 0, "at");
 _Static_assert(__builtin_offsetof(struct wm_order, prev) == 4, "at");
 _Static_assert(__builtin_offsetof(struct wm_order, qty) == 8, "at");
 _Static_assert(__builtin_offsetof(struct wm_order, level) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_order, total) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_order, account) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_order, pad) == 22, "at");
 
 /* What an order that is not plain has beside its place; valid with EXTRA_BIT. */
 struct wm_extra {
@@ -347,9 +416,10 @@ _Static_assert(sizeof(struct wm_level) == 8, "size");
 _Static_assert(__builtin_offsetof(struct wm_level, head) == 0, "at");
 _Static_assert(__builtin_offsetof(struct wm_level, tail) == 4, "at");
 
-/* A level outside the ladder's window; found by the sorted far arrays. */
+/* A level outside the ladder's window; found through its side's far blocks. */
 struct wm_far_level {
-    wm_u32 head;                         /* oldest order */
+    /* oldest order; of a free level the next free one, 0 none */
+    wm_u32 head;
     wm_u32 tail;                         /* newest order */
     wm_i32 price_ticks;                  /* its price */
     wm_u32 owner;                        /* whose, as in Book.sides */
@@ -451,15 +521,24 @@ _Static_assert(__builtin_offsetof(struct wm_symbol, rest) == 48, "at");
 struct wm_side {
     /* best price; -1 empty buy side, 2147483647 empty sell side */
     wm_i32 best_ticks;
-    wm_u32 far_cnt;                      /* levels in its far arrays */
     wm_u32 order_cnt;                    /* live booked orders */
+    wm_i32 plain_ticks;                  /* SHOWN: first price of the reach, see hot/reach.py */
+    wm_u32 plain_cnt;                    /* SHOWN: prices in the reach; 0 to be found out again */
+    /* SHOWN: ladder level of price 0 modulo 2 ** 32, valid with a reach */
+    wm_u32 plain_level;
+    wm_u32 far_cnt;                      /* far levels */
     wm_u32 hidden_cnt;                   /* SHOWN: orders of the HIDDEN side beside it; else zero */
+    wm_u32 pad;                          /* zero */
 };
-_Static_assert(sizeof(struct wm_side) == 16, "size");
+_Static_assert(sizeof(struct wm_side) == 32, "size");
 _Static_assert(__builtin_offsetof(struct wm_side, best_ticks) == 0, "at");
-_Static_assert(__builtin_offsetof(struct wm_side, far_cnt) == 4, "at");
-_Static_assert(__builtin_offsetof(struct wm_side, order_cnt) == 8, "at");
-_Static_assert(__builtin_offsetof(struct wm_side, hidden_cnt) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_side, order_cnt) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_side, plain_ticks) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_side, plain_cnt) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_side, plain_level) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_side, far_cnt) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_side, hidden_cnt) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_side, pad) == 28, "at");
 
 /* A trade as a bust needs it; ring indexed by match n. */
 struct wm_trade_log {
@@ -557,8 +636,17 @@ struct wm_matcher_status {
     wm_u64 generation;                   /* port_status.generation of the port in use */
     wm_u64 layout;                       /* OWN_QUEUE, SHARED_QUEUE, 0 on plain sockets */
     wm_u64 reopens;                      /* times this instance has taken a new port */
+    /* DPDK: received, sent, missed, receive errors, send errors, no frame */
+    wm_u64 device[8];
+    /* 1: all its memory is there, no first touch of a page is left */
+    wm_u64 present;
+    /* system calls that send, those that said EAGAIN, EBUSY, device down, another error; frames
+       refused for good, frames not queued, errno of the newest other error; all ports of this
+       instance so far */
+    wm_u64 sends[8];
+    wm_u8 rest[56];                      /* zero */
 };
-_Static_assert(sizeof(struct wm_matcher_status) == 128, "size");
+_Static_assert(sizeof(struct wm_matcher_status) == 320, "size");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, state) == 0, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, pid) == 8, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, heartbeat_ns) == 16, "at");
@@ -575,6 +663,10 @@ _Static_assert(__builtin_offsetof(struct wm_matcher_status, wait) == 96, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, generation) == 104, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, layout) == 112, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, reopens) == 120, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, device) == 128, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, present) == 192, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, sends) == 200, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, rest) == 264, "at");
 
 /* The machine's port side; written by portd, read by everyone. */
 struct wm_portd_status {
@@ -589,8 +681,8 @@ struct wm_portd_status {
     wm_u64 completed;                    /* transmit frames handed back on a shared queue */
     wm_u64 fill_level;                   /* frames on a shared fill_ring at the last look */
     wm_u64 events[32];                   /* by PORT_EVENTS */
-    wm_u64 reasons[16];                  /* by the XDP program's reasons */
-    wm_u8 rest[48];                      /* zero */
+    wm_u64 reasons[20];                  /* by the XDP program's reasons */
+    wm_u8 rest[16];                      /* zero */
 };
 _Static_assert(sizeof(struct wm_portd_status) == 512, "size");
 _Static_assert(__builtin_offsetof(struct wm_portd_status, pid) == 0, "at");
@@ -605,7 +697,7 @@ _Static_assert(__builtin_offsetof(struct wm_portd_status, completed) == 64, "at"
 _Static_assert(__builtin_offsetof(struct wm_portd_status, fill_level) == 72, "at");
 _Static_assert(__builtin_offsetof(struct wm_portd_status, events) == 80, "at");
 _Static_assert(__builtin_offsetof(struct wm_portd_status, reasons) == 336, "at");
-_Static_assert(__builtin_offsetof(struct wm_portd_status, rest) == 464, "at");
+_Static_assert(__builtin_offsetof(struct wm_portd_status, rest) == 496, "at");
 
 /* One partition's port; written by portd, read by everyone. */
 struct wm_port_status {
@@ -642,12 +734,12 @@ _Static_assert(__builtin_offsetof(struct wm_port_status, free_start) == 120, "at
 _Static_assert(__builtin_offsetof(struct wm_port_status, instance) == 128, "at");
 _Static_assert(__builtin_offsetof(struct wm_port_status, rest) == 136, "at");
 
-/* A record of a one-producer ring between supervisor and matcher. */
+/* A record of a one-producer ring between supervisor and matcher or recovery. */
 struct wm_link {
     wm_u32 kind;                         /* LINK_CONTROL ... */
     wm_u32 account;                      /* account index; LINK_HALT: symbol index */
     wm_u32 ip;                           /* peer address, first byte highest */
-    wm_u16 udp_port;                     /* peer port */
+    wm_u16 udp_port;                     /* peer port, 0: TCP */
     wm_u8 mac[6];                        /* peer's Ethernet address (zero on the socket rung) */
     /* LINK_REFUSE: A or S. LINK_HALT: state. LINK_BUST: reason. LINK_IMBALANCE: cross type */
     wm_u8 reason;
@@ -691,6 +783,18 @@ _Static_assert(__builtin_offsetof(struct wm_link_header, pad) == 16, "at");
 _Static_assert(__builtin_offsetof(struct wm_link_header, tail_seq) == 128, "at");
 _Static_assert(__builtin_offsetof(struct wm_link_header, pad2) == 136, "at");
 
+/* A record of the ring link_tcp: the datagram that the same messages would be over UDP. */
+struct wm_tcp_piece {
+    wm_u32 size;                         /* bytes used in payload */
+    wm_u8 pad[12];                       /* zero */
+    /* MoldUDP64 header with the session's token, then blocks */
+    wm_u8 payload[1520];
+};
+_Static_assert(sizeof(struct wm_tcp_piece) == 1536, "size");
+_Static_assert(__builtin_offsetof(struct wm_tcp_piece, size) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_tcp_piece, pad) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_tcp_piece, payload) == 16, "at");
+
 /* One account on this partition; the matcher writes, the supervisor reads. */
 struct wm_session {
     wm_u32 state;                        /* SESSION_ */
@@ -698,7 +802,7 @@ struct wm_session {
     wm_u64 token_hi;                     /* first 8 bytes of the token, big-endian */
     wm_u64 token_lo;                     /* last 2 bytes, big-endian */
     wm_u32 ip;                           /* bound source */
-    wm_u16 udp_port;                     /* bound source port */
+    wm_u16 udp_port;                     /* bound source port, 0: over TCP */
     wm_u8 mac[6];                        /* where acknowledgements go */
     wm_u32 pad;                          /* zero */
     wm_u64 next_upstream_seq;            /* expected client message number */
@@ -729,7 +833,10 @@ struct wm_session {
     wm_u32 ended_cnt;                    /* end-of-session datagrams sent */
     wm_u64 login_seq;                    /* number told in this login's answer */
     wm_u64 gap_end_seq;                  /* first number beyond the gap */
-    wm_u8 rest[64];                      /* zero */
+    wm_u64 released_seq;                 /* first downstream number that nobody may see yet */
+    /* newest login over TCP: the rows above are complete when it is epoch */
+    wm_u32 tcp_epoch;
+    wm_u8 rest[52];                      /* zero */
 };
 _Static_assert(sizeof(struct wm_session) == 256, "size");
 _Static_assert(__builtin_offsetof(struct wm_session, state) == 0, "at");
@@ -768,7 +875,9 @@ _Static_assert(__builtin_offsetof(struct wm_session, dirty) == 168, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, ended_cnt) == 172, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, login_seq) == 176, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, gap_end_seq) == 184, "at");
-_Static_assert(__builtin_offsetof(struct wm_session, rest) == 192, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, released_seq) == 192, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, tcp_epoch) == 200, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, rest) == 204, "at");
 
 /* Header, apart from the data, of a stream chunk of CHUNK_SZ bytes: messages grow up, their u32
    offsets down from the end. */
@@ -803,7 +912,10 @@ struct wm_feed_log {
     wm_u64 sent_seq;                     /* transmit cursor */
     wm_u64 sent_ns;                      /* record time of the last packet */
     wm_u8 session_name[16];              /* feed session, zero padded */
-    wm_u8 pad[72];                       /* zero */
+    /* transmit cursor of feed B where it leaves by an interface of its own */
+    wm_u64 twin_seq;
+    wm_u64 released_seq;                 /* first number that nobody may see yet */
+    wm_u8 pad[56];                       /* zero */
 };
 _Static_assert(sizeof(struct wm_feed_log) == 128, "size");
 _Static_assert(__builtin_offsetof(struct wm_feed_log, next_seq) == 0, "at");
@@ -812,7 +924,67 @@ _Static_assert(__builtin_offsetof(struct wm_feed_log, write_off) == 16, "at");
 _Static_assert(__builtin_offsetof(struct wm_feed_log, sent_seq) == 24, "at");
 _Static_assert(__builtin_offsetof(struct wm_feed_log, sent_ns) == 32, "at");
 _Static_assert(__builtin_offsetof(struct wm_feed_log, session_name) == 40, "at");
-_Static_assert(__builtin_offsetof(struct wm_feed_log, pad) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_feed_log, twin_seq) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_feed_log, released_seq) == 64, "at");
+_Static_assert(__builtin_offsetof(struct wm_feed_log, pad) == 72, "at");
+
+/* How far the image is; written by recovery. */
+struct wm_image {
+    wm_u64 next_seq;                     /* feed number of the next message to be applied */
+    /* 1: messages are being applied; left so by a recovery that was killed there */
+    wm_u64 busy;
+    wm_u64 fault;                        /* IMAGE_ fault that ended it, 0 none */
+    wm_u64 live_cnt;                     /* displayed orders */
+    wm_u64 free;                         /* first of the freed places, 0 none */
+    wm_u64 fresh;                        /* first place that no order has ever had */
+    wm_u64 first_locate;                 /* locate of the partition's first symbol */
+    wm_u8 pad[72];                       /* zero */
+};
+_Static_assert(sizeof(struct wm_image) == 128, "size");
+_Static_assert(__builtin_offsetof(struct wm_image, next_seq) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_image, busy) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_image, fault) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_image, live_cnt) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_image, free) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_image, fresh) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_image, first_locate) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_image, pad) == 56, "at");
+
+/* A displayed order; shares 0: a free place. */
+struct wm_image_order {
+    wm_u64 ref;                          /* order reference number */
+    wm_u64 seq;                          /* feed number that displayed it */
+    wm_u64 time_ns;                      /* of that message, since midnight */
+    wm_u32 price;                        /* price4 */
+    wm_u32 shares;
+    wm_u32 next;                         /* next place in its chain or of the free ones, 0 none */
+    wm_u32 firm;                         /* attribution, as four bytes of memory */
+    wm_u16 symbol;                       /* index */
+    wm_u8 side;                          /* B or S */
+    wm_u8 attributed;                    /* 1: told by F */
+    wm_u8 pad[4];                        /* zero */
+};
+_Static_assert(sizeof(struct wm_image_order) == 48, "size");
+_Static_assert(__builtin_offsetof(struct wm_image_order, ref) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_image_order, seq) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_image_order, time_ns) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_image_order, price) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_image_order, shares) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_image_order, next) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_image_order, firm) == 36, "at");
+_Static_assert(__builtin_offsetof(struct wm_image_order, symbol) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_image_order, side) == 42, "at");
+_Static_assert(__builtin_offsetof(struct wm_image_order, attributed) == 43, "at");
+_Static_assert(__builtin_offsetof(struct wm_image_order, pad) == 44, "at");
+
+/* The newest R and H of a symbol; zero before any. */
+struct wm_image_symbol {
+    wm_u8 directory[39];                 /* ITCH R */
+    wm_u8 action[25];                    /* ITCH H */
+};
+_Static_assert(sizeof(struct wm_image_symbol) == 64, "size");
+_Static_assert(__builtin_offsetof(struct wm_image_symbol, directory) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_image_symbol, action) == 39, "at");
 
 /* Cursors of the journal ring of JOURNAL_RECORDs. */
 struct wm_journal_header {
@@ -820,14 +992,55 @@ struct wm_journal_header {
     wm_u64 last_ns;                      /* time of the last one */
     wm_u64 checksum;                     /* running CRC32C over all records of the day */
     wm_u64 block_cnt;                    /* bursts appended */
-    wm_u8 pad[96];                       /* zero */
+    wm_u64 ready_seq;                    /* newest command that may be copied; published last */
+    wm_u8 pad[88];                       /* zero */
 };
 _Static_assert(sizeof(struct wm_journal_header) == 128, "size");
 _Static_assert(__builtin_offsetof(struct wm_journal_header, next_seq) == 0, "at");
 _Static_assert(__builtin_offsetof(struct wm_journal_header, last_ns) == 8, "at");
 _Static_assert(__builtin_offsetof(struct wm_journal_header, checksum) == 16, "at");
 _Static_assert(__builtin_offsetof(struct wm_journal_header, block_cnt) == 24, "at");
-_Static_assert(__builtin_offsetof(struct wm_journal_header, pad) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_header, ready_seq) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_header, pad) == 40, "at");
+
+/* Written by journal@p, read by the matcher and the launcher. */
+struct wm_journal_status {
+    /* newest command that is in a file: its record in the ring may go */
+    wm_u64 copied_seq;
+    wm_u64 durable_seq;                  /* newest command that a sync has brought to the disk */
+    wm_u64 state;                        /* JOURNAL_OPENING ... JOURNAL_FAILED */
+    wm_u64 pid;
+    wm_u64 heartbeat_ns;                 /* monotonic clock at the last look at the ring */
+    /* newest command in the files when it was opened, 0 a new day */
+    wm_u64 begin_seq;
+    wm_u64 name_instance;                /* instance of the day's stream names */
+    wm_u64 lost_tail;                    /* 1: a tail may be lost, so the names are new ones */
+    wm_u64 cut_bytes;                    /* bytes of a torn tail that were cut */
+    wm_u64 sync_cnt;
+    wm_u64 sync_ns;                      /* time of the last sync */
+    wm_u64 sync_max_ns;                  /* of the longest */
+    wm_u64 block_cnt;                    /* blocks written */
+    wm_u64 byte_cnt;                     /* bytes written */
+    wm_u64 segment;                      /* number of the segment in use */
+    wm_u8 rest[136];                     /* zero */
+};
+_Static_assert(sizeof(struct wm_journal_status) == 256, "size");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, copied_seq) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, durable_seq) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, state) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, pid) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, heartbeat_ns) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, begin_seq) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, name_instance) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, lost_tail) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, cut_bytes) == 64, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, sync_cnt) == 72, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, sync_ns) == 80, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, sync_max_ns) == 88, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, block_cnt) == 96, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, byte_cnt) == 104, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, segment) == 112, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_status, rest) == 120, "at");
 
 /* Scalars of the matching core; written by the matcher. */
 struct wm_engine {
@@ -839,9 +1052,9 @@ struct wm_engine {
     wm_u64 partition;
     wm_u64 phase;                        /* 0 before, 1 open, 2 closed, 3 pre-open */
     wm_u64 free_page;                    /* free pages on the stack */
-    wm_u64 free_far;                     /* free far slots on the stack */
+    wm_u64 free_far;                     /* free far slots */
     wm_u64 free_chunk;                   /* free stream chunks on the stack */
-    wm_u64 far_scans;                    /* SIMD scans of far arrays */
+    wm_u64 far_scans;                    /* searches for a far price */
     wm_u64 symbol_cnt;
     wm_u64 account_cnt;
     wm_u64 lg_ladder;                    /* log2 of ladder levels a side */
@@ -858,7 +1071,9 @@ struct wm_engine {
     wm_u64 follow_after;                 /* touches outside the window before it follows, 0 never */
     wm_u64 windows_moved;                /* times a ladder's window followed its market */
     wm_u64 parts_owed;                   /* parts that the booked reserve orders may still show */
-    wm_u8 rest[64];                      /* zero */
+    wm_u64 next_far;                     /* first of the free far slots */
+    wm_u64 free_block;                   /* first of the free far blocks, 0 none */
+    wm_u8 rest[48];                      /* zero */
 };
 _Static_assert(sizeof(struct wm_engine) == 256, "size");
 _Static_assert(__builtin_offsetof(struct wm_engine, next_order_ref) == 0, "at");
@@ -885,7 +1100,9 @@ _Static_assert(__builtin_offsetof(struct wm_engine, timer_cnt) == 160, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, follow_after) == 168, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, windows_moved) == 176, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, parts_owed) == 184, "at");
-_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 192, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, next_far) == 192, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, free_block) == 200, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 208, "at");
 
 /* Head of a symbol's row in the depth block, under a sequence lock. */
 struct wm_depth {
@@ -915,5 +1132,323 @@ _Static_assert(sizeof(struct wm_depth_level) == 16, "size");
 _Static_assert(__builtin_offsetof(struct wm_depth_level, price_ticks) == 0, "at");
 _Static_assert(__builtin_offsetof(struct wm_depth_level, orders) == 4, "at");
 _Static_assert(__builtin_offsetof(struct wm_depth_level, qty) == 8, "at");
+
+/* Where a partition's orders are addressed to and arrive. */
+struct wm_place {
+    wm_u32 ip;                           /* as in the frame, network order */
+    wm_u32 ifindex;                      /* 0: not bound yet */
+    wm_u32 queue;                        /* receive queue */
+    wm_u32 stamped;                      /* 1: packets get metadata */
+};
+_Static_assert(sizeof(struct wm_place) == 16, "size");
+_Static_assert(__builtin_offsetof(struct wm_place, ip) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_place, ifindex) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_place, queue) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_place, stamped) == 12, "at");
+
+/* Sources whose hash is this set's number. */
+struct wm_source_set {
+    /* as in the frame; a free place holds an address of another set */
+    wm_u32 ip[4];
+    wm_u16 id[4];                        /* index of limits, debts and guarded; below SOURCE_MAX */
+    wm_u64 pad;                          /* zero */
+};
+_Static_assert(sizeof(struct wm_source_set) == 32, "size");
+_Static_assert(__builtin_offsetof(struct wm_source_set, ip) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_source_set, id) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_source_set, pad) == 24, "at");
+
+/* The flood guard of a source, in sixteenths of a nanosecond. */
+struct wm_limit {
+    wm_u64 price;                        /* of one message, 1 / rate; 0: no limit */
+    wm_u64 room;                         /* burst * price */
+};
+_Static_assert(sizeof(struct wm_limit) == 16, "size");
+_Static_assert(__builtin_offsetof(struct wm_limit, price) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_limit, room) == 8, "at");
+
+/* One source under the flood guard; the XDP program writes, matchers read. */
+struct wm_guarded {
+    /* its address, first byte highest; 0: nothing was dropped yet */
+    wm_u64 ip;
+    /* coarse monotonic clock of the newest datagram dropped, 0 none */
+    wm_u64 dropped_ns;
+    wm_u64 dropped_cnt;                  /* datagrams dropped */
+};
+_Static_assert(sizeof(struct wm_guarded) == 24, "size");
+_Static_assert(__builtin_offsetof(struct wm_guarded, ip) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_guarded, dropped_ns) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_guarded, dropped_cnt) == 16, "at");
+
+/* Head of a segment file; its checksum covers the rest of the header too. */
+struct wm_segment {
+    wm_u64 magic;                        /* SEGMENT_MAGIC */
+    wm_u32 crc;                          /* over all of the header that follows */
+    wm_u32 format;                       /* JOURNAL_FORMAT */
+    wm_u32 header_sz;                    /* offset of the first block */
+    wm_u32 record_sz;                    /* bytes of a JOURNAL_RECORD */
+    wm_u32 partition;
+    wm_u32 instance;                     /* of the stream names, 0, 1, 2 ... of this day */
+    wm_u32 date;                         /* YYYYMMDD of the session's day */
+    wm_u32 generation;                   /* segment number, 1, 2, 3 ... through the day */
+    wm_u64 midnight_ns;                  /* wall clock of the day's start */
+    wm_u64 first_seq;                    /* sequence of its first record */
+    /* bytes taken on disk while it is written; a closed one is cut to its blocks */
+    wm_u64 segment_sz;
+    wm_u64 created_ns;                   /* wall clock */
+    wm_u64 layout_digest;                /* of the program that wrote it */
+    wm_u32 chain;                        /* checksum of the block before, 0 of the first segment */
+    wm_u32 level;                        /* LEVEL_ at which it was started */
+    wm_u32 genesis_off;                  /* GENESIS_OFF or SEGMENT_HEADER_SZ */
+    wm_u32 genesis_sz;                   /* its bytes */
+    wm_u32 genesis_crc;                  /* over the text */
+    wm_u32 epoch;                        /* of the writer */
+    wm_u8 genesis_digest[32];            /* SHA-256 of the text */
+    /* SHA-256 of the closed segment before, as sha256sum prints it; zero in the first */
+    wm_u8 before_sha256[32];
+    wm_u8 rest[88];                      /* zero */
+};
+_Static_assert(sizeof(struct wm_segment) == 256, "size");
+_Static_assert(__builtin_offsetof(struct wm_segment, magic) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, crc) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, format) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, header_sz) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, record_sz) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, partition) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, instance) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, date) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, generation) == 36, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, midnight_ns) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, first_seq) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, segment_sz) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, created_ns) == 64, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, layout_digest) == 72, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, chain) == 80, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, level) == 84, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, genesis_off) == 88, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, genesis_sz) == 92, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, genesis_crc) == 96, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, epoch) == 100, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, genesis_digest) == 104, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, before_sha256) == 136, "at");
+_Static_assert(__builtin_offsetof(struct wm_segment, rest) == 168, "at");
+
+/* Header of a block; `count` JOURNAL_RECORDs follow. */
+struct wm_journal_block {
+    wm_u32 magic;                        /* BLOCK_MAGIC */
+    wm_u32 crc;                          /* over all of the block that follows */
+    wm_u32 generation;                   /* of its segment */
+    wm_u32 count;                        /* records, CHECK: 0 */
+    wm_u64 first_seq;                    /* of its first record; CHECK: of the next record */
+    wm_u32 prev_crc;                     /* checksum of the block before, or of the header */
+    wm_u32 sz;                           /* bytes of the block */
+    wm_u64 wall_ns;                      /* wall clock when it was written */
+    wm_u32 kind;                         /* BLOCK_RECORDS, BLOCK_CHECK */
+    wm_u32 epoch;                        /* of the writer */
+    /* CHECK: the core's when all records before were applied */
+    wm_u64 state_hash;
+    wm_u64 output_hash;                  /* CHECK: running hash of the outputs so far */
+};
+_Static_assert(sizeof(struct wm_journal_block) == 64, "size");
+_Static_assert(__builtin_offsetof(struct wm_journal_block, magic) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_block, crc) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_block, generation) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_block, count) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_block, first_seq) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_block, prev_crc) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_block, sz) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_block, wall_ns) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_block, kind) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_block, epoch) == 44, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_block, state_hash) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_block, output_hash) == 56, "at");
+
+/* Head of a superblock: how far the journal is known to be on the disk. */
+struct wm_watermark {
+    wm_u64 magic;                        /* WATERMARK_MAGIC */
+    wm_u32 crc;                          /* over all of the superblock that follows */
+    wm_u32 format;                       /* JOURNAL_FORMAT */
+    wm_u64 counter;                      /* writings; the higher one counts */
+    wm_u64 durable_seq;                  /* last record that was synced, 0 none */
+    wm_u64 segment;                      /* number of the segment it ends in, 0 none yet */
+    wm_u64 off;                          /* offset behind the last synced block */
+    wm_u64 wall_ns;                      /* wall clock of the writing */
+    wm_u8 boot_id[16];                   /* of the kernel */
+    wm_u32 partition;
+    wm_u32 clean;                        /* 1: the writer was closed, nothing follows */
+    wm_u64 pid;                          /* of the writer */
+    wm_u8 rest[40];                      /* zero */
+};
+_Static_assert(sizeof(struct wm_watermark) == 128, "size");
+_Static_assert(__builtin_offsetof(struct wm_watermark, magic) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_watermark, crc) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_watermark, format) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_watermark, counter) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_watermark, durable_seq) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_watermark, segment) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_watermark, off) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_watermark, wall_ns) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_watermark, boot_id) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_watermark, partition) == 72, "at");
+_Static_assert(__builtin_offsetof(struct wm_watermark, clean) == 76, "at");
+_Static_assert(__builtin_offsetof(struct wm_watermark, pid) == 80, "at");
+_Static_assert(__builtin_offsetof(struct wm_watermark, rest) == 88, "at");
+
+/* Head of the file of checks. */
+struct wm_checks_head {
+    wm_u64 magic;                        /* CHECKS_MAGIC */
+    wm_u32 crc;                          /* over all of the head that follows */
+    wm_u32 format;                       /* JOURNAL_FORMAT */
+    wm_u8 genesis_digest[32];            /* as in every SEGMENT */
+    wm_u32 partition;
+    wm_u8 pad[12];                       /* zero */
+};
+_Static_assert(sizeof(struct wm_checks_head) == 64, "size");
+_Static_assert(__builtin_offsetof(struct wm_checks_head, magic) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_checks_head, crc) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_checks_head, format) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_checks_head, genesis_digest) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_checks_head, partition) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_checks_head, pad) == 52, "at");
+
+/* What a replay's state and outputs were behind a command. */
+struct wm_check {
+    wm_u32 crc;                          /* over all of the check that follows */
+    wm_u32 prev_crc;                     /* checksum of the check before, or of the head */
+    wm_u64 seq;                          /* the command */
+    wm_u64 from_seq;                     /* the command that the outputs are since */
+    wm_u64 state_hash;                   /* sampled, see journal/samples.py */
+    /* of the streams (upper half) and the feed since from_seq */
+    wm_u64 output_hash;
+    wm_u64 wall_ns;                      /* wall clock when it was written */
+    wm_u8 pad[16];                       /* zero */
+};
+_Static_assert(sizeof(struct wm_check) == 64, "size");
+_Static_assert(__builtin_offsetof(struct wm_check, crc) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_check, prev_crc) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_check, seq) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_check, from_seq) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_check, state_hash) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_check, output_hash) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_check, wall_ns) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_check, pad) == 48, "at");
+
+/* The matcher's state behind a command, in a ring of STATE_MARK_CNT by seq divided by
+   STATE_MARK_EVERY. */
+struct wm_state_mark {
+    /* the command, 0 none; written last, and 0 while the rest is written */
+    wm_u64 seq;
+    wm_u64 checksum;                     /* running CRC32C over all records of the day */
+    wm_u64 feed_off;                     /* feed_log.write_off */
+    wm_u64 feed_seq;                     /* feed_log.next_seq */
+    wm_u64 order_ref;                    /* engine.next_order_ref */
+    wm_u64 match;                        /* engine.next_match */
+    wm_u64 live_orders;                  /* engine.live_orders */
+    wm_u64 pages;                        /* engine.free_page */
+    wm_u64 chunks;                       /* engine.free_chunk */
+    wm_u64 timers;                       /* engine.timer_cnt */
+    wm_u64 streams;                      /* sum of all accounts' next_seq */
+    wm_u64 users;                        /* sum of all accounts' last_user_ref */
+    wm_u8 rest[32];                      /* zero */
+};
+_Static_assert(sizeof(struct wm_state_mark) == 128, "size");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, seq) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, checksum) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, feed_off) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, feed_seq) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, order_ref) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, match) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, live_orders) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, pages) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, chunks) == 64, "at");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, timers) == 72, "at");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, streams) == 80, "at");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, users) == 88, "at");
+_Static_assert(__builtin_offsetof(struct wm_state_mark, rest) == 96, "at");
+
+/* Written by shadow@p, read by the launcher. */
+struct wm_shadow_status {
+    wm_u64 pid;
+    wm_u64 heartbeat_ns;                 /* monotonic clock at the last look at the journal */
+    wm_u64 seq;                          /* newest command that its core has taken */
+    wm_u64 begun_seq;                    /* command of the snapshot it began with, 0 the genesis */
+    wm_u64 snapshot_seq;                 /* of the newest snapshot */
+    wm_u64 snapshots;                    /* written */
+    wm_u64 snapshot_ns;                  /* time that the last one took */
+    wm_u64 snapshot_bytes;               /* its size */
+    wm_u64 snapshot_failures;            /* that were not written */
+    wm_u64 checks;                       /* hashes recorded */
+    wm_u64 checked;                      /* found as they were recorded before */
+    wm_u64 marks;                        /* of the live matcher that were found equal */
+    /* times the replay and the matcher, or an older replay, differed */
+    wm_u64 diverged_cnt;
+    wm_u64 diverged_seq;                 /* command of the first time, 0 none */
+    wm_u64 diverged_what;                /* index into DIVERGENCES */
+    wm_u64 diverged_live;                /* what the matcher, or the older replay, had */
+    wm_u64 diverged_here;                /* what the replay has */
+    wm_u64 passed_over;                  /* snapshots not used */
+    wm_u64 cpu_ns;                       /* CPU time that it has taken */
+    wm_u8 rest[104];                     /* zero */
+};
+_Static_assert(sizeof(struct wm_shadow_status) == 256, "size");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, pid) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, heartbeat_ns) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, seq) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, begun_seq) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, snapshot_seq) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, snapshots) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, snapshot_ns) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, snapshot_bytes) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, snapshot_failures) == 64, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, checks) == 72, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, checked) == 80, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, marks) == 88, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, diverged_cnt) == 96, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, diverged_seq) == 104, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, diverged_what) == 112, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, diverged_live) == 120, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, diverged_here) == 128, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, passed_over) == 136, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, cpu_ns) == 144, "at");
+_Static_assert(__builtin_offsetof(struct wm_shadow_status, rest) == 152, "at");
+
+/* Where a reader of blocks stands (native/walk.c); not on disk. */
+struct wm_journal_walk {
+    wm_u32 generation;                   /* of the segment */
+    wm_u32 prev_crc;                     /* of the block before */
+    wm_u64 next_seq;                     /* sequence expected next */
+    wm_u64 off;                          /* first byte not yet read */
+    wm_u64 time_ns;                      /* of the last record */
+    wm_u64 wall_ns;                      /* of the last block */
+    wm_u32 epoch;                        /* of the last block */
+    wm_u32 why;                          /* WALK_ of the stop */
+    wm_u64 from_seq;                     /* records before it are not copied */
+    wm_u64 room;                         /* records that may be copied */
+    wm_u64 taken;                        /* records copied */
+    wm_u64 blocks;                       /* blocks read */
+    wm_u64 checks;                       /* CHECK blocks among them */
+    wm_u64 check_seq;                    /* last record before the newest CHECK */
+    wm_u64 check_state;                  /* its state_hash */
+    wm_u64 check_output;                 /* its output_hash */
+    wm_u64 pad[2];                       /* zero */
+};
+_Static_assert(sizeof(struct wm_journal_walk) == 128, "size");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, generation) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, prev_crc) == 4, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, next_seq) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, off) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, time_ns) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, wall_ns) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, epoch) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, why) == 44, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, from_seq) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, room) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, taken) == 64, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, blocks) == 72, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, checks) == 80, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, check_seq) == 88, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, check_state) == 96, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, check_output) == 104, "at");
+_Static_assert(__builtin_offsetof(struct wm_journal_walk, pad) == 112, "at");
 
 #endif

@@ -11,7 +11,7 @@ CONTENT = {
     "partitions": [{
         "partition": 1, "instance": 2, "order_port": 17001, "group_a": "239.1.1.1",
         "group_b": "239.1.2.1", "feed_port": 18000, "rerequest_ip": "10.0.0.1",
-        "rerequest_port": 19001, "feed_session": "326F010002",
+        "rerequest_port": 19001, "glimpse_port": 20001, "feed_session": "326F010002",
         "symbols": [{"name": "ACME", "locate": 1001, "tick_size": 100, "lot_size": 1},
                     {"name": "BTCUSD", "locate": 1002, "tick_size": 5, "lot_size": 10}],
         "sessions": {"ALICE": "326O010012"}}]}

@@ -292,3 +292,20 @@ def test_a_core_keeps_up_with_a_feed(feed, per):
         handler.take(payload, "b")
     spent = time.process_time() - begun
     assert len(seen) == len(MESSAGES) and len(seen) / spent > 40_000
+
+
+def test_a_large_hole_is_filled_by_many_requests_at_a_time():
+    """Half of the answers get lost: what later answers tell is asked for without waiting."""
+    feed = Feed([b"S" + number.to_bytes(11, "big") for number in range(3000)])
+    draw, seen = random.Random(4), []
+    try:
+        handler = feed.handler(lambda number, message: seen.append((number, message)), retry_s=0.5)
+        feed.send(feed.packet(2990, 5))
+        handler.poll(1.0)
+        assert handler.counts["requests"] == 16, "before any answer has come"
+        feed.lost = lambda payload: int.from_bytes(payload[10:18], "big") > 1 and draw.random() < .2
+        feed.settle(handler, lambda: handler.expected == 2995, patience_s=30.0)
+        assert [number for number, _ in seen] == list(range(1, 2995))
+        assert all(message == feed.messages[number - 1] for number, message in seen)
+    finally:
+        feed.close()

@@ -85,6 +85,20 @@ def test_a_request_names_at_most_what_its_field_holds():
     assert stream.ask(0.0) == (1, inorder.REQUEST_MAX)
 
 
+def test_a_path_that_takes_small_answers_only_is_found_by_halving():
+    stream, taken, requests = made(), 0, 0
+    stream.tell(1001)
+    for now in range(500):
+        if (wanted := stream.ask(float(now))) is None:
+            break
+        requests += 1
+        if min(wanted[1], 22) <= 9:              # a host fills 22; more than 9 are lost on the way
+            stream.take(wanted[0], text(*wanted))
+            taken += sum(1 for _ in stream.due())
+    assert taken == 1000 and stream.missing() == 0
+    assert requests < 1000 // 9 * 4
+
+
 def test_too_much_ahead_is_not_kept_but_asked_for_later(monkeypatch):
     monkeypatch.setattr(inorder, "KEPT_MAX", 3)
     stream = made()

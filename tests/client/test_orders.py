@@ -160,6 +160,28 @@ def test_a_second_session_goes_on_where_the_first_ended(host, join):
     assert until(new, lambda: not new.orders[resting].open_qty)[-1].quantity == 30
 
 
+def test_answers_to_earlier_queries_are_not_taken_for_the_last_one(host, join):
+    """A stream that is sent again has them too; behind the last one only known numbers come."""
+    old = join()
+    old.login()
+    old.resume()
+    old.wait(old.enter("B", 30, "AAPL", 10_000))
+    old.query()
+    until(old, lambda: old.expected == 5)
+    first_query, accepted, second_query = host.venue.streams[0][1:4]
+    session, now = join(1), [100.0]
+    session.clock = lambda: now[0]
+    session.query()
+    for message, passed, known in ((first_query, 0.04, False), (accepted, 1.0, False),
+                                   (second_query, 0.04, False), (b"", 0.02, True)):
+        if message:
+            session._message(message)
+        now[0] += passed
+        assert session.known is known, message
+    session.stream.tell(session.stream.expected + 1)         # something is missing: wait for it
+    assert not session.known
+
+
 def test_numbers_also_continue_from_what_the_stream_shows(host, join):
     old = join()
     old.login()

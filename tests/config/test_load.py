@@ -115,7 +115,9 @@ def test_word_outside_a_list_is_shown_with_the_list(files):
     ('[day]\nopens = "08:00"\ncloses = "08:00:00"', "day.closes", "not after day.opens"),
     ("[supervision]\nlate_ms = 500\nhang_ms = 500", "supervision.hang_ms", "late_ms = 500"),
     ("[cores]\nmatcher = [1, 2]", "cores.matcher", "2 CPUs for partitions.count = 1"),
-    ('[durability]\nlevel = "disk"', "durability.level", 'one of "none"'),
+    ('[durability]\nlevel = "paper"', "durability.level", '"none", "process", "disk"'),
+    ('[durability]\nlevel = "disk"\ndirectory = "here"', "durability.directory", "absolute"),
+    ('[capacity]\njournal = 4096\n[durability]\nlevel = "disk"', "capacity.journal", "16384"),
     ("[cores]\nmatcher = [-1]", "cores.matcher", "a CPU"),
     ("[account_defaults]\ncancel_on_disconnect = 1", "account_defaults.cancel_on_disconnect",
      "true or false"),
@@ -169,6 +171,11 @@ def test_order_and_rerequest_ports_must_differ(files):
     assert "overlap with orders.order_port_base, which takes 26400-26400" in text
 
 
+def test_order_and_snapshot_ports_are_both_tcp(files):
+    text = only(files(MAIN + "[feed]\nglimpse_port_base = 26400\n"))
+    assert "overlap with orders.order_port_base, which takes 26400-26400" in text
+
+
 @pytest.mark.parametrize("lines, why", [
     ("[orders]\norder_port_base = 65530", "with 8 partitions it ends at 65537"),
     ("[orders]\norder_port_base = 26493", "ports 26500-26507 overlap with orders.order_port_base, "
@@ -196,6 +203,31 @@ def test_feed_group_must_be_a_routable_group(files, group, why):
     assert why in only(files(MAIN + f'[feed]\ngroup_a = "{group}"\n'))
 
 
+@pytest.mark.parametrize("lines, why", [
+    ("payload = 511", "from 512 to 4054 (payload bytes of a packet)"),
+    ("payload = 4055", "from 512 to 4054 (payload bytes of a packet)"),
+    ('mode = "dpdk"\npayload = 1473', "frames of a DPDK device carry 1472 at most"),
+    ('[feed]\ninterface_b = "eth0"', 'that is interface.name, by which B leaves anyhow; write ""'),
+    ('[feed]\ninterface_b = "a/b"', 'the name of a network interface, or ""'),
+])
+def test_what_packets_and_feed_b_cannot_be(files, lines, why):
+    assert why in only(files(MAIN + lines + "\n"))
+
+
+def test_another_interface_for_feed_a_is_refused_with_what_to_do(files):
+    text = only(files(MAIN + '[feed]\ninterface = "eth1"\n'))
+    assert 'feed.interface = "eth1"' in text and 'interface.name = "eth0"' in text
+    assert 'write "" here, and name the other interface as feed.interface_b' in text
+    assert load(files(MAIN + '[feed]\ninterface = "eth0"\n')).feed.interface == "eth0"
+
+
+def test_payload_and_interface_of_b_by_default_and_as_told(files):
+    config = load(files(MAIN))
+    assert (config.interface.payload, config.feed.interface_b) == (1472, "")
+    config = load(files(MAIN + 'payload = 4054\n[feed]\ninterface_b = "eth1"\n'))
+    assert (config.interface.payload, config.feed.interface_b) == (4054, "eth1")
+
+
 @pytest.mark.parametrize("symbol, why", [
     ('name = "TOOLONGNAME"\nreference_price = 100', "1 to 8 printable"),
     ('name = "X"\nreference_price = 0', "from 1 to"),
@@ -216,6 +248,9 @@ def test_symbol_that_makes_no_sense(files, symbol, why):
     ('name = "A"\npassword = "12345678901"', "1 to 10 printable"),
     ('name = "A"\npassword = "x"\nsources = ["10.0.0.300"]', "an IPv4 address"),
     ('name = "A"\npassword = "x"\nsources = ["10.0.0.3", "10.0.0.3"]', "stands there twice"),
+    ('name = "A"\npassword = "x"\nsources = ["0.1.2.3"]', "nobody's address"),
+    ('name = "A"\npassword = "x"\nsources = ["224.0.0.1"]', "nobody's address"),
+    ('name = "A"\npassword = "x"\nsources = ["255.255.255.255"]', "nobody's address"),
     ('name = "A"\npassword = "x"\nmax_pages = 5000', "leaves 4095 at most"),
     ('name = "A"', "exactly one of password and password_hash, not none"),
     (f'name = "A"\npassword = "x"\npassword_hash = "{HASH}"', "not both"),

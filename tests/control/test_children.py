@@ -2,11 +2,16 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from appliance.control import children, crashes, launch
+from appliance.control import alarms, children, crashes, launch, portside
 from appliance.layout import record, shared
 
 
@@ -102,3 +107,53 @@ def test_silence_counts_only_while_somebody_looks():
     assert silence.look(1) == pytest.approx(1.6)
     now[0] += 0.05
     assert silence.look(2) == 0.0
+
+
+VFORK = ("import ctypes, os, time; "
+         "ctypes.PyDLL(None).vfork() or (time.sleep(60), os._exit(0))")
+
+
+@pytest.fixture
+def stuck():
+    """A process that waits inside the kernel: for its vforked child, which sleeps."""
+    process = subprocess.Popen([sys.executable, "-c", VFORK], start_new_session=True)
+    deadline = time.monotonic() + 10
+    while not children.waits_in_kernel(process.pid):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.005)
+    yield process
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_portd_that_waits_inside_the_kernel_is_told_and_not_ended(stuck):
+    now, desk = [0.0], portside.PortSide.__new__(portside.PortSide)
+    desk.child = SimpleNamespace(pid=stuck.pid, started_s=-100.0, doomed=False,
+                                 ended=lambda: False)
+    desk.status = np.zeros(1, shared.PORTD_STATUS.dtype)
+    desk.status["heartbeat_ns"] = 1
+    desk.seen, desk.alarms = dict.fromkeys(shared.PORT_EVENT_INDEX, 0), alarms.Alarms()
+    desk.silence = children.Silence(lambda: now[0])
+    for _ in range(50):                          # five seconds
+        now[0] += 0.1
+        assert desk.look(now[0])
+    told, = desk.alarms.table()
+    assert told["kind"] == "portd-waits" and told["count"] == 2 and "vfork" in told["text"]
+    assert stuck.poll() is None
+
+
+def test_who_sleeps_is_stopped_or_is_gone_does_not_wait_inside_the_kernel():
+    process = subprocess.Popen(["sleep", "60"])
+    stat, deadline = Path(f"/proc/{process.pid}/stat"), time.monotonic() + 10
+    try:
+        while ") S " not in stat.read_text():       # its pages may still come from the disk: D
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert not children.waits_in_kernel(process.pid)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.05)
+        assert not children.waits_in_kernel(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+    assert not children.waits_in_kernel(process.pid)

@@ -96,7 +96,7 @@ def test_version_tells_features():
     result = wirematch("version")
     assert result.exit_code == 0
     scan = f"\nprice scan: {SCAN_VARIANTS[lib.wm_scan_best()]}\n"
-    for word in ("kernel", "numba", "AF_XDP", "write-execute denial", scan):
+    for word in ("kernel", "numba", "AF_XDP", "DPDK", "write-execute denial", scan):
         assert word in result.output
 
 

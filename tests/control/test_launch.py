@@ -139,8 +139,18 @@ def test_alarm_of_a_kind_is_counted_and_logged_once_a_second(capsys):
     now[0] += 1.5
     board.sound("matcher-died", "gone again")
     assert "gone again" in capsys.readouterr().err
-    assert board.table() == [{"kind": "matcher-died", "text": "gone again", "count": 6,
+    assert board.table() == [{"kind": "matcher-died", "where": "", "text": "gone again", "count": 6,
                               "first": "1970-01-01T00:16:40Z", "last": "1970-01-01T00:16:41Z"}]
+
+
+def test_alarms_of_a_kind_do_not_hide_each_others_place(capsys):
+    board = alarms.Alarms(lambda: 1000.0)
+    for idx in (0, 1, 1):
+        board.sound("matcher-died", f"matcher@{idx} is gone", alarms.of_partition(idx))
+    told = capsys.readouterr().err
+    assert told.count("matcher@0 is gone") == told.count("matcher@1 is gone") == 1
+    assert [(row["where"], row["count"], row["text"]) for row in board.table()] == [
+        ("partition 0", 1, "matcher@0 is gone"), ("partition 1", 2, "matcher@1 is gone")]
 
 
 def test_status_is_replaced_whole(tmp_path):

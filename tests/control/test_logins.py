@@ -45,6 +45,36 @@ def outcome(desk, *arguments, **fields):
     return desk.answer(record(login(*arguments, **fields)))[0]
 
 
+def over_tcp(desk, kind=shared.LINK_TCP_LOGIN, **fields):
+    """(outcome, reply) for what recovery hands up."""
+    return desk.answer(record(login(**fields), udp_port=0) | {"kind": kind})
+
+
+def test_a_login_over_tcp_is_bound_without_a_port(desk):
+    got, reply = over_tcp(desk, number=b"7")
+    assert got == "bound"
+    assert (reply["kind"], reply["udp_port"], reply["requested_seq"]) == (shared.LINK_LOGIN, 0, 7)
+    assert over_tcp(desk)[0] == "repeated"
+    assert outcome(desk, token=b"TOKEN00002") == "bound", "over UDP it is taken over"
+    assert over_tcp(desk)[0] == "token_reused"
+
+
+def test_no_datagram_is_a_login_over_tcp_and_the_other_way_round(desk):
+    assert desk.answer(record(login(), udp_port=0)) == ("not_a_login", None)
+    assert desk.answer(record(login(), udp_port=5000) | {"kind": shared.LINK_TCP_LOGIN}) \
+        == ("not_a_login", None)
+
+
+def test_a_check_binds_nothing_and_takes_no_token(desk):
+    got, reply = over_tcp(desk, shared.LINK_CHECK, session=b"326F000000", number=b"")
+    assert got == "checked" and reply["kind"] == shared.LINK_LOGIN and reply["account"] == 0
+    assert not desk.bound and not desk.used
+    got, reply = over_tcp(desk, shared.LINK_CHECK, password=b"wrong")
+    assert got == "name_or_password" and reply["reason"] == ord("A")
+    stranger = record(login(), ip=ELSEWHERE, udp_port=0) | {"kind": shared.LINK_CHECK}
+    assert desk.answer(stranger)[0] == "source"
+
+
 def test_vector_of_the_wire_specification_is_read():
     request = logins.parse(record(U01))
     assert (request.token, request.name, request.password, request.session, request.number) == (

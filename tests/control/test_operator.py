@@ -12,9 +12,9 @@ from appliance.config.load import load
 from appliance.control.day import OPEN, PRE_OPEN
 from appliance.control.partition import PartitionDesk
 from appliance.control.trading_day import TradingDay
+from appliance.journal.genesis import describe, fill_tables
 from appliance.layout import shared
 from appliance.shm.ring import Consumer, Producer
-from appliance.stages.matcher import fill_tables
 
 SECOND, EXAMPLES = 1_000_000_000, Path(loading.__file__).parent / "examples"
 MIDNIGHT = 1_782_000_000 * SECOND // (86400 * SECOND) * 86400 * SECOND
@@ -149,7 +149,7 @@ def test_tables_get_collar_and_self_match_prevention(tmp_path):
     part = topo.build(load(tmp_path / "main.toml")).partitions[0]
     core = state.build(state.Sizes(symbols=4, accounts=2, pages=4, far_levels=16, far_cap=8,
                                    chunks=4, feed_bytes=1 << 12, feed_messages=64, journal=64))
-    fill_tables(core, part, (), 1)
+    fill_tables(core, describe(part, 1))
     assert core.book.symbols["collar_ticks"].tolist() == [0, 30, 800, 100_000_000]
     bounds = core.book.symbols[["buy_bound_ticks", "sell_bound_ticks"]].tolist()
     assert bounds == [(2147483647, 0), (530, 470), (1300, 1), (100_000_500, 1)]

@@ -11,7 +11,7 @@ from appliance import cli
 from appliance import topology as topo
 from appliance.config.load import load
 from appliance.control import plan
-from appliance.shm import exchange, region, umem
+from appliance.shm import dpdk, exchange, region, umem
 
 MAIN = """\
 name = "{name}"
@@ -130,3 +130,13 @@ def test_words_say_that_nothing_runs(config):
     assert "fill_ring 1024, comp_ring 512" in result.output
     as_json = CliRunner().invoke(cli.main, ["topology", "--config", path, "--json"])
     assert json.loads(as_json.output) == plan.describe(load(path))
+
+
+def test_dpdk_takes_memory_for_each_matcher_and_no_queue(config, monkeypatch, tmp_path):
+    found = plan.describe(config("dpdk", 2, "auto"))
+    assert (found["rung"], found["layout"]) == ("dpdk", "none")
+    assert [row["queue"] for row in found["partitions"]] == [None, None]
+    assert found["memory"]["umem"] == 2 * dpdk.memory_mb(256, 128) << 20
+    monkeypatch.setattr(dpdk, "SHIM", tmp_path / "_dpdk.so")
+    text = plan.text(plan.describe(config("dpdk", 2, "auto")))
+    assert "it would not start here: _dpdk.so is not built" in text and "libdpdk-dev" in text

@@ -1,4 +1,4 @@
-"""One demo a rung and one of the whole Bitstamp half hour, made once for all tests here."""
+"""One demo a rung, one over DPDK, one of the whole Bitstamp half hour: made once for all here."""
 
 import importlib.util
 import subprocess
@@ -27,19 +27,25 @@ def order_file(tmp_path_factory):
                 seed=11).pcap
 
 
+def _play(mode, order_file, folder):
+    demo = Demo(folder, "--orders", str(order_file), "--mode", mode, "--json",
+                "--record", str(folder / "feed.pcap"), "--messages", str(folder / "feed.itch"))
+    try:
+        return demo.watch()
+    finally:
+        demo.end()
+
+
 @pytest.fixture(scope="session")
 def rungs(warm, order_file, tmp_path_factory):
     """The same order file through both rungs: {"native": Outcome, "socket": Outcome}."""
-    ended = {}
-    for mode in RUNGS:
-        folder = tmp_path_factory.mktemp(mode)
-        demo = Demo(folder, "--orders", str(order_file), "--mode", mode, "--json",
-                    "--record", str(folder / "feed.pcap"), "--messages", str(folder / "feed.itch"))
-        try:
-            ended[mode] = demo.watch()
-        finally:
-            demo.end()
-    return ended
+    return {mode: _play(mode, order_file, tmp_path_factory.mktemp(mode)) for mode in RUNGS}
+
+
+@pytest.fixture(scope="session")
+def over_dpdk(warm, order_file, tmp_path_factory):
+    """The same order file through the DPDK port."""
+    return _play("dpdk", order_file, tmp_path_factory.mktemp("dpdk"))
 
 
 @pytest.fixture(scope="session")

@@ -36,20 +36,23 @@ class Place:
 
     partitions: how many, each with a symbol of its own. orders: more keys of [orders]. sizes: of
     [capacity]. extra: more of the config file, as text. configured: the mode in the file, where
-    it is not the rung that is expected.
+    it is not the rung that is expected. queue: the receive queue where the first partition's orders
+    arrive; nothing else does on any but the first.
     """
 
     def __init__(self, mode, orders=None, *, partitions=1, layout="auto", sizes=None, extra="",
-                 configured=""):
+                 configured="", queue=0):
         self.configured = configured or mode
         self.mode, self.orders, self.stack = mode, orders or {}, contextlib.ExitStack()
-        self.count, self.layout, self.extra = partitions, layout, extra
+        self.count, self.layout, self.extra, self.queue = partitions, layout, extra, queue
         self.sizes = sizes if sizes is not None or partitions == 1 else SMALL
         self.opened = []
 
     def __enter__(self):
         with contextlib.ExitStack() as undo:
-            self.scene, why = scene.choose(self.count if self.layout == "own" else 1)
+            self.scene, why = scene.choose(
+                self.queue + (self.count if self.layout == "own" else 1))
+            self.scene.order_port += self.queue
             undo.callback(self.scene.close)
             assert not why, why
             people = [(row["name"], "", self.scene.source(n))
@@ -79,6 +82,8 @@ class Place:
             file.write(text.replace("[orders]\n", "[orders]\n" + more) + self.extra)
 
     def __exit__(self, *problem):
+        if problem[0] is not None:               # pytest shows it with the failure
+            print(self.house.words(), json.dumps(self.house.status))
         for each in self.opened:
             each.close()
         self.stack.close()
@@ -117,7 +122,7 @@ class Place:
     def login(self, account, requested=1, partition=0, **options) -> OrderSession:
         """A participant that has logged in."""
         made = self.session(account, partition, **options)
-        made.login(requested)
+        made.login(requested, timeout=20.0)        # a busy machine is no failure
         return made
 
     def feed(self, partition=0, **options) -> FeedHandler:

@@ -1,7 +1,8 @@
-"""`wirematch demo` on both rungs: its verdict, its JSON, its processes; both rungs say the same."""
+"""`wirematch demo` on rungs and over DPDK: its verdict, JSON, processes; all say the same."""
 
 import pytest
 
+from tests.dpdk import needs_dpdk
 from tests.netns import needs_namespaces
 
 pytestmark = needs_namespaces
@@ -19,10 +20,17 @@ def without(part, message):
     return bytes(data)
 
 
+@pytest.fixture(params=["native", "socket", pytest.param("dpdk", marks=needs_dpdk)])
+def outcome(request):
+    """The demo on each rung in turn."""
+    if request.param == "dpdk":
+        return request.getfixturevalue("over_dpdk")
+    return request.getfixturevalue("rungs")[request.param]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["native", "socket"])
-def test_a_demo_equals_the_oracle_and_loses_nothing(rungs, mode):
-    outcome = rungs[mode]
+def test_a_demo_equals_the_oracle_and_loses_nothing(outcome, request):
+    mode = request.node.callspec.params["outcome"]
     result = outcome.result
     assert outcome.code == 0, outcome.words
     assert result["mode"] == mode and result["oracle_equal"] is True
@@ -38,9 +46,8 @@ def test_a_demo_equals_the_oracle_and_loses_nothing(rungs, mode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["native", "socket"])
-def test_matcher_and_recovery_have_no_rights_while_a_demo_runs(rungs, mode):
-    rights = rungs[mode].rights
+def test_matcher_and_recovery_have_no_rights_while_a_demo_runs(outcome):
+    rights = outcome.rights
     assert set(rights) == {"forkserver", "portd", "matcher@0", "recovery@0"}
     assert rights["portd"].uid == 0 and rights["portd"].capabilities
     for name in ("matcher@0", "recovery@0"):
@@ -49,15 +56,25 @@ def test_matcher_and_recovery_have_no_rights_while_a_demo_runs(rungs, mode):
     assert rights["matcher@0"].uid != rights["recovery@0"].uid
 
 
+def assert_same(one, other):
+    """Two demos have said the same, but for the time of the day."""
+    for account, (stream, twin) in enumerate(zip(one[0], other[0], strict=True)):
+        assert ([without(OUCH_TIME, m) for m in stream]
+                == [without(OUCH_TIME, m) for m in twin]), f"account {account}"
+    assert [without(ITCH_TIME, m) for m in one[1]] == [without(ITCH_TIME, m) for m in other[1]]
+
+
 @pytest.mark.slow
 def test_both_rungs_give_the_same_bytes(rungs):
-    native, socket = (rungs[mode].kept for mode in ("native", "socket"))
+    native = rungs["native"].kept
     assert sum(map(len, native[0])) > 20_000 and len(native[1]) > 15_000
-    for account, (one, other) in enumerate(zip(native[0], socket[0], strict=True)):
-        assert ([without(OUCH_TIME, m) for m in one]
-                == [without(OUCH_TIME, m) for m in other]), f"account {account}"
-    assert ([without(ITCH_TIME, m) for m in native[1]]
-            == [without(ITCH_TIME, m) for m in socket[1]])
+    assert_same(native, rungs["socket"].kept)
+
+
+@needs_dpdk
+@pytest.mark.slow
+def test_the_dpdk_port_gives_the_same_bytes(rungs, over_dpdk):
+    assert_same(rungs["native"].kept, over_dpdk.kept)
 
 
 @pytest.mark.slow

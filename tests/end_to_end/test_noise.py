@@ -20,8 +20,9 @@ from tests.netns import needs_bpf, needs_namespaces
 pytestmark = [needs_namespaces, needs_bpf, pytest.mark.slow]
 
 FRAMES, CHUNK, SEED, NOISY = 100_002, 501, 20261123, 2
-BEFORE_SESSION = ("rx_not_udp", "rx_checksum", "rx_truncated", "rx_source_refused")
-ALLOWED_ALARMS = {"login-refused", "capacity-rejects", "rx-control-full", "matcher-late"}
+BEFORE_SESSION = ("rx_not_udp", "rx_vlan", "rx_checksum", "rx_truncated", "rx_source_refused")
+ALLOWED_ALARMS = {"login-refused", "capacity-rejects", "rx-control-full", "matcher-late",
+                  "rx-checksum", "drop-too-long"}
 
 
 def noise(source, destination, macs):

@@ -100,6 +100,22 @@ def test_a_stopped_matcher_is_late_then_ended_and_the_fork_server_may_die():
         trade(place.login(0, partition=1), place.login(1, partition=1), symbol=place.symbol(1))
 
 
+def test_a_hung_portd_tells_where_it_is_and_is_started_again():
+    """SIGUSR2 writes its Python stack; the alarm has what the kernel says of a stopped one."""
+    with Place("native", partitions=COUNT, layout="shared") as place:
+        first = place.pid("portd")
+        os.kill(first, signal.SIGUSR2)
+        place.until(lambda _: "stages/portd.py" in place.house.words())
+        assert place.pid("portd") == first
+        os.kill(first, signal.SIGSTOP)
+        place.until(lambda c: c["port"]["events"]["adopted"] == 1)
+        alarms = {alarm["kind"]: alarm["text"] for alarm in place.house.fresh_status()["alarms"]}
+        assert f"{first} T do_signal_stop" in alarms["portd-hung"], alarms
+        assert [row["instance"] for row in place.rows] == [0] * COUNT
+        trade(place.login(0), place.login(1))
+        assert place.stop() == 0, place.house.words()
+
+
 def test_a_matcher_that_crashes_in_the_same_way_stays_down_and_the_others_trade_on():
     with Place("native", partitions=COUNT, layout="shared") as place:
         for turn in range(3):

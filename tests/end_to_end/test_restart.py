@@ -25,7 +25,8 @@ def test_killed_matcher_is_replaced_by_a_new_instance(warm):
 
         os.kill(before["matcher@0"], signal.SIGKILL)
         content = place.until(lambda c: c["partitions"][0]["instance"] == 1
-                              and c["partitions"][0]["state"] == "ready" and c)
+                              and c["partitions"][0]["state"] == "ready"
+                              and all(row["ready_s"] for row in c["processes"]) and c)
         alarms = {alarm["kind"]: alarm["text"] for alarm in content["alarms"]}
         assert set(alarms) - {"matcher-late"} == {"matcher-died"}, "late: the machine is busy"
         assert "SIGKILL" in alarms["matcher-died"]

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from tests.dpdk import needs_dpdk
 from tests.end_to_end.place import PRICE, Place, listen
 from tests.netns import needs_bpf, needs_namespaces
 
@@ -11,6 +12,7 @@ pytestmark = [needs_namespaces, needs_bpf, pytest.mark.slow]
 
 COUNT, ORDERS, TICK = 2, 80, 100
 ITCH_TIME = slice(5, 11)
+ON_QUEUE_1 = '\n[dpdk]\ndevices = ["net_af_xdp0,iface=wm0,start_queue=1,busy_budget=0"]\n'
 
 
 def flow(partition):
@@ -20,11 +22,11 @@ def flow(partition):
              PRICE + TICK * draw.randrange(-3, 4), draw.random() < 0.2) for _ in range(ORDERS)]
 
 
-def play(mode, layout):
+def play(mode, layout, count=COUNT, **options):
     """[(answers of each account, feed messages)] by partition, times of the day masked."""
     result = []
-    with Place(mode, partitions=COUNT, layout=layout) as place:
-        for p in range(COUNT):
+    with Place(mode, partitions=count, layout=layout, **options) as place:
+        for p in range(count):
             heard, told = {0: [], 1: []}, {}
             feed = place.feed(partition=p, on_message=told.__setitem__)
             people = [place.login(n, partition=p, answers=heard[n].append) for n in range(2)]
@@ -54,10 +56,25 @@ def masked(message):
     return message[:ITCH_TIME.start] + bytes(6) + message[ITCH_TIME.stop:]
 
 
-def test_native_generic_and_socket_on_both_layouts_give_the_same_messages(warm):
-    wanted = play("native", "shared")
+@pytest.fixture(scope="module")
+def wanted(warm):
+    """What native AF_XDP on a shared queue gives."""
+    return play("native", "shared")
+
+
+def test_native_generic_and_socket_on_both_layouts_give_the_same_messages(wanted):
     for answers, feed in wanted:
         assert all(len(each) > ORDERS // 3 for each in answers) and len(feed) > ORDERS
         assert sum(message[:1] == b"E" for message in feed) > 10
     for mode, layout in (("native", "own"), ("generic", "shared"), ("socket", "auto")):
         assert play(mode, layout) == wanted, (mode, layout)
+
+
+@needs_dpdk
+def test_dpdk_over_packet_sockets_gives_the_same_messages(wanted):
+    assert play("dpdk", "auto") == wanted
+
+
+@needs_dpdk
+def test_dpdk_over_af_xdp_gives_the_same_messages(wanted):
+    assert play("dpdk", "auto", 1, extra=ON_QUEUE_1, queue=1) == wanted[:1]

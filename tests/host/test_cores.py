@@ -56,6 +56,29 @@ def test_what_cannot_be_had_is_refused(wait, wanted, cpus, words):
         cores.plan(wait, wanted, 1, cpus, alone)
 
 
+def test_realtime_needs_a_core_for_each_matcher_and_one_more():
+    found = cores.plan("auto", [], 1, {0, 1}, alone, realtime=50)
+    assert found == cores.CoreMap("spin", (1,), (0,), 50)
+    assert "SCHED_FIFO 50" in found.text()
+    for count, cpus in ((2, {0, 1}), (1, {0})):
+        with pytest.raises(cores.CoreError, match=r"cores.realtime = 50: .* choose 0"):
+            cores.plan("auto", [], count, cpus, alone, realtime=50)
+
+
+def test_throttling_is_what_the_kernel_says(tmp_path):
+    for text, stopped in (("950000\n", True), ("-1\n", False), ("", False)):
+        (tmp_path / "runtime").write_text(text)
+        assert cores.throttled(tmp_path / "runtime") is stopped
+    assert not cores.throttled(tmp_path / "none")
+
+
+def test_the_rest_is_what_the_launcher_says(monkeypatch):
+    monkeypatch.delenv(cores.REST_VARIABLE, raising=False)
+    assert cores.rest() == set()
+    monkeypatch.setenv(cores.REST_VARIABLE, "0,2,3")
+    assert cores.rest() == {0, 2, 3}
+
+
 def test_kernel_lists_are_read():
     assert cores.parse_list("0-2,5,7-8") == [0, 1, 2, 5, 7, 8]
 

@@ -10,7 +10,7 @@ import numpy as np
 from appliance.hot import state
 from appliance.hot.book import apply
 from appliance.layout import record as r
-from tests.hot.book_validate import validate
+from tests.hot.book_validate import far_of, validate
 
 BUY, SELL = 0, 1
 DAY, IMMEDIATE = 0, 3
@@ -105,15 +105,13 @@ class Desk:
 
 
 def levels_of(book, owner):
-    """price -> [(handle, open quantity)] of one side, read through bitmap and far arrays alike."""
+    """price -> [(handle, open quantity)] of one side, read through bitmap and far blocks alike."""
     lg_ladder = int(book.engine[0]["lg_ladder"])
     window = int(book.symbols[owner >> 1]["window_ticks"])
     found = {}
     row = book.levels[owner << lg_ladder:(owner + 1) << lg_ladder]
     heads = [(window + int(place), int(row[place]["head"])) for place in np.nonzero(row["head"])[0]]
-    for at in range(int(book.sides[owner]["far_cnt"])):
-        slot = int(book.far_slots[owner, at])
-        heads.append((int(book.far_prices[owner, at]), int(book.far_levels[slot]["head"])))
+    heads += [(price, int(book.far_levels[slot]["head"])) for price, slot in far_of(book, owner)]
     for price, head in heads:
         found[price] = []
         while head:

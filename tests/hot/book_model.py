@@ -232,17 +232,27 @@ class Model:
         return any(min(each.least, each.open()) <= qty for each in self.crossing(owner, price))
 
     def tradable(self, command, owner, price, qty, least):
+        """Level by level: shown parts in turn, then reserves, those of own orders first."""
         account, smp, found = int(command["account"]), int(command["smp"]), 0
-        for each in self.crossing(owner, price):
-            if min(each.least, each.open()) > qty - found:
-                continue
-            if each.account == account and smp == r.SMP_NEWEST:
-                return False
-            if each.account != account or smp == r.SMP_OFF:
-                found += each.open()
-            if found >= least:
-                return True
-        return False
+        crossing = list(self.crossing(owner, price))
+        while crossing and found < least:
+            level = [each for each in crossing if (each.price, each.group) == (
+                crossing[0].price, crossing[0].group)]
+            del crossing[:len(level)]
+            later = []
+            for each in level:
+                own = each.account == account and smp != r.SMP_OFF
+                if min(each.least, each.open()) > qty or own and smp == r.SMP_OLDEST:
+                    continue
+                if own and smp == r.SMP_NEWEST:
+                    return found >= least
+                found += 0 if own else min(qty, each.shown)
+                qty -= min(qty, each.shown)
+                later.append((not own, each.reserve))
+            for counts, reserve in sorted(later):
+                found += min(qty, reserve) if counts else 0
+                qty -= min(qty, reserve)
+        return found >= least
 
     # -- places -------------------------------------------------------------------------------
 

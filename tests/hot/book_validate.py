@@ -2,18 +2,19 @@
 
 import numpy as np
 
-from appliance.layout.record import EXTRA_BIT, FAR_BIT
+from appliance.layout.record import EXTRA_BIT, FAR_BIT, FAR_BLOCK, FAR_LEAST
 
 
 def validate(book):
     """Raises AssertionError with the place and both values for the first thing that is not so."""
     engine = book.engine[0]
-    lg_ladder, seen, far_used = int(engine["lg_ladder"]), {}, []
+    lg_ladder, seen, far_used, blocks_used = int(engine["lg_ladder"]), {}, [], []
     assert int(engine["fault"]) == 0, f"engine.fault is {int(engine['fault']):#x}"
     shown_cnt = 2 * len(book.symbols)
     for owner in range(len(book.sides)):
         prices = _ladder(book, owner, lg_ladder, seen) if owner < shown_cnt else []
         prices += _far(book, owner, lg_ladder, seen, far_used)
+        blocks_used += [block for block, _ in blocks_of(book, owner)]
         side = book.sides[owner]
         best = -1 if owner % 2 == 0 else 2147483647
         if prices:
@@ -32,7 +33,7 @@ def validate(book):
     assert live == set(seen), f"live but in no queue, or the reverse: {sorted(live ^ set(seen))}"
     assert int(engine["live_orders"]) == len(seen), f"live_orders {engine['live_orders']}"
     for order in seen:
-        open_qty, total = int(book.orders[order]["qty"]), int(book.totals[order])
+        open_qty, total = int(book.orders[order]["qty"]), int(book.orders[order]["total"])
         if int(book.orders[order]["level"]) & EXTRA_BIT:
             extra = book.extras[order]
             assert open_qty <= int(extra["floor"]) or not extra["floor"], f"order {order} {extra}"
@@ -44,7 +45,7 @@ def validate(book):
                 for extra in (book.extras[order] for order in seen
                               if int(book.orders[order]["level"]) & EXTRA_BIT) if extra["floor"])
     assert int(engine["parts_owed"]) == parts, f"parts_owed {engine['parts_owed']} not {parts}"
-    _pool(book, far_used)
+    check_pools(book, far_used, blocks_used)
 
 
 def _queue(book, head, tail, level, owner, seen, where):
@@ -78,13 +79,38 @@ def _ladder(book, owner, lg_ladder, seen):
     return [window + place for place in used.tolist()]
 
 
+def blocks_of(book, owner):
+    """[(block, levels in it)] of a side, as its row of the index says."""
+    row = book.far_index[owner]
+    words = row[(len(row) + 1) // 2:][:row[0]].tolist()
+    return [(word >> 8, word & 255) for word in words]
+
+
+def far_of(book, owner):
+    """[(price, slot)] of a side's far levels, worst first; checks how they are filed."""
+    found, where = [], f"side {owner}"
+    blocks, limits = blocks_of(book, owner), book.far_index[owner, 1:].tolist()
+    for entry, (block, used) in enumerate(blocks):
+        is_last = entry + 1 == len(blocks)
+        assert (1 if is_last else FAR_LEAST) <= used <= FAR_BLOCK, f"{where}: {used} in {block}"
+        words = book.far_blocks.reshape(-1, 2, FAR_BLOCK)[block]
+        assert (words[0, used:] == 2147483647).all(), f"{where}: {used} used of {words[0]}"
+        words = words[:, :used].tolist()
+        low = limits[entry - 1] if entry else -1 << 32
+        high = 1 << 32 if is_last else limits[entry]
+        assert low < words[0][0] and words[0][-1] <= high, f"{where}: limits {low} {high}, {words}"
+        found += zip(*words, strict=True)
+    ranks = [rank for rank, _ in found]
+    assert ranks == sorted(set(ranks)), f"{where}: far ranks {ranks}"
+    assert len(ranks) == int(book.sides[owner]["far_cnt"]), f"{where}: {len(ranks)} far levels"
+    return [(rank ^ -(owner & 1), slot) for rank, slot in found]
+
+
 def _far(book, owner, lg_ladder, seen, far_used):
-    count = int(book.sides[owner]["far_cnt"])
     shown = owner < 2 * len(book.symbols)
     window = int(book.symbols[owner >> 1]["window_ticks"]) if shown else 0
-    prices = book.far_prices[owner, :count].tolist()
-    assert prices == sorted(set(prices)), f"side {owner}: far prices {prices}"
-    for price, slot in zip(prices, book.far_slots[owner, :count].tolist(), strict=True):
+    levels = far_of(book, owner)
+    for price, slot in levels:
         where = f"side {owner} far price {price}"
         level = book.far_levels[slot]
         in_window = shown and window <= price < window + (1 << lg_ladder)
@@ -93,10 +119,24 @@ def _far(book, owner, lg_ladder, seen, far_used):
         assert int(level["owner"]) == owner, f"{where}: slot {slot} of side {level['owner']}"
         _queue(book, int(level["head"]), int(level["tail"]), FAR_BIT | slot, owner, seen, where)
         far_used.append(slot)
-    return prices
+    return [price for price, _ in levels]
 
 
-def _pool(book, far_used):
-    free = book.far_free[:int(book.engine[0]["free_far"])].tolist()
-    everything = sorted(free + far_used)
-    assert everything == list(range(1, len(book.far_levels))), f"far slots: {everything}"
+def _chain(first, following):
+    """The numbers on a thread of free ones; `following` has the next one of each."""
+    found, following = [], following.tolist()
+    while first and len(found) <= len(following):
+        found.append(first)
+        first = following[first]
+    return found
+
+
+def check_pools(book, far_used, blocks_used):
+    """Every far slot and every far block is used once or free once."""
+    engine, count = book.engine[0], len(book.far_levels)
+    free = _chain(int(engine["next_far"]), book.far_levels["head"])
+    assert len(free) == int(engine["free_far"]), f"{len(free)} far slots, {engine['free_far']}"
+    assert sorted(free + far_used) == list(range(1, count)), f"far slots: {free} {far_used}"
+    firsts = book.far_blocks[::2 * FAR_BLOCK]
+    free = _chain(int(engine["free_block"]), firsts)
+    assert sorted(free + blocks_used) == list(range(1, len(firsts))), f"far blocks: {blocks_used}"

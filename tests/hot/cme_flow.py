@@ -160,7 +160,7 @@ class CompiledBook:
             self.held[order][2] -= size
         elif size:
             handle = self.handle[order]
-            self.command(CANCEL, target=handle, qty=int(self.book.totals[handle]) - size)
+            self.command(CANCEL, target=handle, qty=int(self.book.orders[handle]["total"]) - size)
 
     def change(self, order, price, size):
         """In place when the price stays and the size does not grow, else to the back."""
@@ -175,7 +175,7 @@ class CompiledBook:
             self.enter(order, side, price, size)
         else:
             old = self.handle[order]
-            executed = int(self.book.totals[old]) - shown
+            executed = int(self.book.orders[old]["total"]) - shown
             self.place[order] = side, price
             self.command(REPLACE, target=old, order=self.new_handle(order), qty=executed + size,
                          price_ticks=price, account=self.knowledge.account(order))

@@ -54,8 +54,8 @@ def address(text: str) -> bytes:
 
 
 def frame(source, target, payload: bytes, mac=bytes.fromhex("020000000909"), checksum=True,
-          vlan=False) -> bytes:
-    """An Ethernet frame from (ip, port) to (ip, port)."""
+          vlan=None) -> bytes:
+    """An Ethernet frame from (ip, port) to (ip, port); vlan: what an 802.1Q tag says."""
     ends = address(source[0]) + address(target[0])
     udp = struct.pack(">HHHH", source[1], target[1], 8 + len(payload), 0)
     if checksum:
@@ -63,7 +63,7 @@ def frame(source, target, payload: bytes, mac=bytes.fromhex("020000000909"), che
         udp = udp[:6] + struct.pack(">H", (internet_sum(pseudo + udp + payload) ^ 0xFFFF) or 0xFFFF)
     ip = struct.pack(">BBHHHBBH", 0x45, 0, 28 + len(payload), 0, 0x4000, 64, 17, 0) + ends
     ip = ip[:10] + struct.pack(">H", internet_sum(ip) ^ 0xFFFF) + ip[12:]
-    kind = b"\x81\x00\x00\x05\x08\x00" if vlan else b"\x08\x00"
+    kind = b"\x08\x00" if vlan is None else struct.pack(">HHH", 0x8100, vlan, 0x0800)
     return OUR_MAC + mac + kind + ip + udp + payload
 
 

@@ -100,7 +100,7 @@ def test_floor_below_the_open_shares_makes_a_reserve(kit):
 
 def test_replace_keeps_the_cross_and_brings_its_own_floor(kit):
     kit.send(enter(1, qty=100, price=1633000, options=[(2, b"ABCD"), (24, b"\1\2")]))
-    kit.core.book.totals[int(kit.core.burst.commands[0]["order"])] = 160         # 60 executed
+    kit.core.book.orders[int(kit.core.burst.commands[0]["order"])]["total"] = 160   # 60 executed
     command, cold = sent(kit, replace(1, 2, qty=100, price=1633000, options=[(5, b"\0\0\0\x27")]))
     assert command["kind"] == record.REPLACE
     assert (command["flags"], command["min_qty"]) == (record.RESERVE, 39), "39 of 40 open shares"

@@ -30,7 +30,7 @@ def test_a_limit_order_alone_is_accepted_and_booked(desk):
     assert desk.send(enter(300, BUY, 100, 2000, account=3)) == [
         (ACCEPTED, BUY, 0, 0, 300, 0, 100, 0, 0, 1), (BOOKED, BUY, 0, 0, 300, 0, 100, 2000, 0, 0)]
     assert desk.best(BUY) == 2000 and desk.best(SELL) == 2147483647
-    assert (desk.book.owners[300], desk.book.totals[300]) == (3, 100)
+    assert (desk.book.orders[300]["account"], desk.book.orders[300]["total"]) == (3, 100)
 
 
 def test_resting_order_sets_the_price_and_both_die(desk):
@@ -175,7 +175,7 @@ def test_replace_that_only_rests_is_moved_to_the_back(desk):
     assert desk.send(replace(300, 302, BUY, 80, 2000)) == [
         (REPLACED, BUY, 0, REST_DEAD, 302, 300, 80, 0, 0, 3),
         (MOVED, BUY, 0, 0, 302, 300, 80, 2000, 0, 0)]
-    assert desk.queue(BUY, 2000) == [301, 302] and desk.book.totals[302] == 80
+    assert desk.queue(BUY, 2000) == [301, 302] and desk.book.orders[302]["total"] == 80
 
 
 def test_replace_carries_executed_shares(desk):
@@ -213,7 +213,7 @@ def test_replace_stopped_by_self_match_is_unbooked_and_prevented(desk):
 def test_modify_down_keeps_its_place(desk):
     desk.send(enter(300, BUY, 100, 2000), enter(301, BUY, 100, 2000))
     assert desk.send(modify(300, 40)) == [(MODIFIED, BUY, 0, 0, 300, 0, 40, 0, 60, 0)]
-    assert desk.queue(BUY, 2000) == [300, 301] and desk.book.totals[300] == 40
+    assert desk.queue(BUY, 2000) == [300, 301] and desk.book.orders[300]["total"] == 40
 
 
 @pytest.mark.parametrize("price", [2000, WINDOW - 1, WINDOW_END])
@@ -248,6 +248,7 @@ def test_symbols_do_not_meet(desk):
     {"side": 2}, {"side": 255}, {"qty": 0}, {"qty": 2**32 - 1}, {"price_ticks": -1}])
 def test_field_out_of_range_is_a_fault_and_changes_nothing(wrong):
     desk = Desk(checked=False)
+    desk.send(enter(299, BUY, 10, 1990))
     desk.send(enter(300, SELL, 10, 2000))
     before = [array.copy() for array in desk.book[:-1]]
     fields = {"order": 301, "side": BUY, "qty": 10, "price_ticks": 2000} | wrong

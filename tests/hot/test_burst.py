@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from appliance.hot import burst, counters
+from appliance.hot import port_state as ps
 from appliance.layout import shared
-from appliance.layout.params import WAIT_BLOCK
+from appliance.layout.params import WAIT_BLOCK, WAIT_YIELD
+from appliance.shm.dpdk import NO_FD
 from appliance.shm.umem import make_socket_port
 from tests.hot.harness import Venue, mold
 from tests.hot.test_session import enter
@@ -50,6 +52,44 @@ def test_the_block_policy_sleeps_until_a_datagram_comes_and_no_longer():
             sender.sendto(b"who", order.getsockname())
         assert burst.run(venue.core, port, venue.io, venue.params) == burst.IDLE
     assert venue.counters["rx_frames"] == 100
+
+
+@pytest.mark.parametrize("listening", [True, False])
+def test_the_yield_policy_sleeps_between_polls_with_and_without_a_descriptor(listening):
+    """2,000 empty polls, each of which would take a microsecond: sched_yield would be as short. The
+    kernel may sleep longer than it is asked to, never shorter. A DPDK port has no descriptor."""
+    venue, sleeps = Venue(), 2000
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as order, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        order.bind(("127.0.0.1", 0))
+        order.setblocking(False)
+        port = make_socket_port(order.fileno(), order.fileno(), *order.getsockname())
+        p = venue.params[0]
+        p["wait"], p["yield_polls"], p["idle_polls"] = WAIT_YIELD, 4, 4 + sleeps
+        if not listening:
+            port.state[ps.RX_FD] = NO_FD
+        before, cpu = time.monotonic(), time.thread_time()
+        assert burst.run(venue.core, port, venue.io, venue.params) == burst.IDLE
+        slept, worked = time.monotonic() - before, time.thread_time() - cpu
+        assert slept >= sleeps * burst.GIVE_WAY_NS * 1e-9
+        assert worked < slept / 2, (worked, slept)
+        port.state[ps.RX_FD] = order.fileno()
+        for _ in range(100):
+            sender.sendto(b"who", order.getsockname())
+        assert burst.run(venue.core, port, venue.io, venue.params) == burst.IDLE
+    assert venue.counters["rx_frames"] == 100
+
+
+@pytest.mark.parametrize(("batch", "passes"), [(1, 12), (5, 3), (64, 1)])
+def test_a_pass_takes_a_batch_of_frames_at_most(batch, passes):
+    venue = Venue(rx_batch=batch)
+    venue.login("ALPHA")
+    before = venue.counters["rx_bursts"]
+    for number in range(12):
+        venue.send("ALPHA", [enter(number + 1)])
+    venue.run()
+    assert venue.counters["rx_bursts"] - before == passes
+    assert venue.counters["orders"] == 12
 
 
 def test_the_status_block_is_kept_up_to_date():
@@ -115,7 +155,8 @@ def story() -> str:
     venue.run()
     alpha = venue.clients["ALPHA"]
     venue.payload("ALPHA", mold(alpha.token, 12, [b"U" + enter(12), b"", b"?", b"U"]))
-    venue.payload("ALPHA", mold(alpha.token, 9, [b"U" + enter(9)]), checksum=False, vlan=True)
+    venue.payload("ALPHA", mold(alpha.token, 9, [b"U" + enter(9)]), checksum=False, vlan=0xA000)
+    venue.payload("ALPHA", mold(alpha.token, 13, [b"U" + enter(13)]), vlan=5)
     venue.payload("ALPHA", mold(alpha.session, 1, [], 5))
     venue.payload("ALPHA", mold("ABCDEFGHIJ", 0, [b"L" + b" " * 46]))
     venue.payload("ALPHA", mold(alpha.token, 9, [b"x"])[:-1])

@@ -210,7 +210,7 @@ def digest_of_soup(count):
         kit.send(message, account)
     kit.command(record.DAY_END)
     core = kit.core
-    parts = (core.streams.data, core.feed.ring, core.journal.ring, core.counters, core.book.totals,
+    parts = (core.streams.data, core.feed.ring, core.journal.ring, core.counters, core.book.orders,
              core.accounts.sessions, core.accounts.pages, core.accounts.page_hash)
     return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 

@@ -23,7 +23,7 @@ from tests.oracle.words import itch_words, ouch_words
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = os.environ.get("WIREMATCH_LONG") == "1"
-DAYS = 125 if LONG else 4                     # of each flow
+DAYS = 167 if LONG else 4                     # of each flow
 COMPARED = ("messages_unknown", "messages_short", "messages_stale", "orders", "rejects",
             "cancels_ignored", "trades", "orders_expired", "busts_ignored")
 SMP = {"off": 0, "oldest": 1, "newest": 2, "decrement": 3}

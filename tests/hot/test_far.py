@@ -6,6 +6,7 @@ from appliance.layout.record import ACCEPTED, BOOKED, MOVED, REFUSED, REPLACED, 
 from tests.hot.book_kit import (
     BUY, Desk, IMMEDIATE, SELL, WINDOW, WINDOW_END, cancel, enter, replace,
 )
+from tests.hot.book_validate import far_of
 
 PLACES = {BUY: (5, 400, WINDOW - 1, WINDOW, WINDOW + 1, 3000, WINDOW_END - 1, WINDOW_END, 9000),
           SELL: (9000, WINDOW_END, WINDOW_END - 1, 3000, WINDOW + 1, WINDOW, WINDOW - 1, 400, 5)}
@@ -35,6 +36,20 @@ def test_sweep_passes_far_window_far_in_order_of_price(desk, side):
     assert desk.best(side) == PLACES[side][0] and desk.book.sides[side]["far_cnt"] == 1
 
 
+def test_price_level_is_shared_by_orders_and_freed_with_the_last(desk):
+    free = int(desk.engine["free_far"])
+    desk.send(enter(300, BUY, 10, 9000), enter(301, BUY, 10, 9000), enter(302, BUY, 10, 9001))
+    assert desk.queue(BUY, 9000) == [300, 301] and desk.engine["free_far"] == free - 2
+    desk.send(cancel(300), cancel(301))
+    assert desk.engine["free_far"] == free - 1 and desk.best(BUY) == 9001
+
+
+def test_levels_inserted_in_any_order_stand_from_the_worst_to_the_best(desk):
+    prices = [7000, 9, 6500, 800, 30, 6000, 999, 5096, 8000, 1]
+    desk.send(*(enter(300 + number, SELL, 1, price) for number, price in enumerate(prices)))
+    assert [price for price, _ in far_of(desk.book, SELL)] == sorted(prices, reverse=True)
+
+
 @pytest.mark.parametrize("side", [BUY, SELL])
 def test_minimum_quantity_is_counted_through_far_levels(desk, side):
     for number, price in enumerate(PLACES[side]):
@@ -45,24 +60,10 @@ def test_minimum_quantity_is_counted_through_far_levels(desk, side):
         assert sum(event[0] == TRADE for event in events) == trades
 
 
-def test_price_level_is_shared_by_orders_and_freed_with_the_last(desk):
-    free = int(desk.engine["free_far"])
-    desk.send(enter(300, BUY, 10, 9000), enter(301, BUY, 10, 9000), enter(302, BUY, 10, 9001))
-    assert desk.queue(BUY, 9000) == [300, 301] and desk.engine["free_far"] == free - 2
-    desk.send(cancel(300), cancel(301))
-    assert desk.engine["free_far"] == free - 1 and desk.best(BUY) == 9001
-
-
-def test_levels_inserted_in_any_order_stand_ascending(desk):
-    prices = [7000, 9, 6500, 800, 30, 6000, 999, 5096, 8000, 1]
-    desk.send(*(enter(300 + number, SELL, 1, price) for number, price in enumerate(prices)))
-    assert desk.book.far_prices[SELL, :10].tolist() == sorted(prices)
-
-
 def test_scans_are_counted(desk):
     desk.send(enter(300, BUY, 10, 2000), cancel(300))
     assert desk.engine["far_scans"] == 0
-    desk.send(enter(300, BUY, 10, 9000))
+    desk.send(enter(300, BUY, 10, 9000), enter(301, BUY, 10, 9001))
     assert desk.engine["far_scans"] > 0
 
 
@@ -70,7 +71,7 @@ def test_side_that_is_full_refuses_a_new_far_price_only():
     desk = Desk(far_cap=2)
     desk.send(enter(300, BUY, 10, 10), enter(301, BUY, 10, 20))
     assert desk.send(enter(302, BUY, 10, 30)) == [(REFUSED, BUY, 0, 0, 302, 0, 10, 30, 0, 0)]
-    assert desk.engine["next_order_ref"] == 3 and desk.book.totals[302] == 0
+    assert desk.engine["next_order_ref"] == 3 and desk.book.orders[302]["total"] == 0
     assert desk.kinds(enter(302, BUY, 10, 20)) == [(ACCEPTED, 302, 10), (BOOKED, 302, 10)]
     assert desk.kinds(enter(303, SELL, 10, 6000))[1:] == [(BOOKED, 303, 10)]
     assert desk.kinds(enter(304, BUY, 10, WINDOW))[1:] == [(BOOKED, 304, 10)]

@@ -12,7 +12,7 @@ SECOND = 1_000_000_000
 
 def records(venue, kind):
     """(command, detail) of the journal's records of a kind, with their times."""
-    header, ring = venue.core.journal
+    header, ring = venue.core.journal.header, venue.core.journal.ring
     found = []
     for seq in range(1, int(header[0]["next_seq"])):
         row = ring[seq & (ring.size - 1)]

@@ -34,13 +34,22 @@ def judge(made, data, flags=0, offset=0):
 
 
 @pytest.mark.parametrize("size", [20, 21, 22, 23, 27, 28, 63, 64, 1471, 1472])
-@pytest.mark.parametrize("vlan", [False, True])
+@pytest.mark.parametrize("vlan", [None, 0, 0xE000])
 def test_a_good_frame_gives_its_payload_at_any_size(made, size, vlan):
     payload = random.Random(size).randbytes(size)
     for checksum in (True, False):
         data = frame(CLIENT, US, payload, vlan=vlan, checksum=checksum)
         assert judge(made, data, offset=size % 7) == payload
         assert judge(made, data + bytes(18)) == payload, "Ethernet padding is no part of it"
+
+
+@pytest.mark.parametrize("vlan", [1, 5, 0x800, 4095, 0xE001])
+def test_what_is_for_us_in_a_vlan_is_named_and_not_taken(made, vlan):
+    """An answer, which has no tag, would not come back there."""
+    assert judge(made, frame(CLIENT, US, bytes(30), vlan=vlan)) == "rx_vlan"
+    assert judge(made, frame(CLIENT, US, bytes(30), vlan=vlan), flags=1) == "rx_vlan"
+    other = ("10.9.0.2", US[1])
+    assert judge(made, frame(CLIENT, other, bytes(30), vlan=vlan)) == "rx_not_udp"
 
 
 @pytest.mark.parametrize("size", [20, 33, 1472])
@@ -79,7 +88,7 @@ def test_a_wrong_ipv4_checksum_and_runts_are_not_udp_for_us(made):
     for size in range(0, 42):
         assert judge(made, frame(CLIENT, US, bytes(30))[:size]) == "rx_not_udp"
     for size in range(42, 46):
-        assert judge(made, frame(CLIENT, US, bytes(30), vlan=True)[:size]) == "rx_not_udp"
+        assert judge(made, frame(CLIENT, US, bytes(30), vlan=0)[:size]) == "rx_not_udp"
 
 
 def test_the_checks_come_in_the_order_of_the_rules(made):

@@ -101,6 +101,32 @@ def test_unkicked_packets_do_not_leave():
     assert len(take_captured(port)) == 5
 
 
+@pytest.mark.parametrize("sz, good", [(41, False), (42, True), (2048, True), (2049, False)])
+def test_a_packet_that_does_not_fit_its_frame_is_not_queued(sz, good):
+    port = make_null_port(tx_frame_cnt=64, capture_max=64)
+    assert send(port, np.zeros(sz, np.uint8)) == 0
+    assert [len(packet) for packet in take_captured(port)] == ([sz] if good else [])
+    assert int(port.state[ps.TX_INVALID_CNT]) == (not good)
+    assert int(port.state[ps.STACK_CNT]) == 64, "its frame is lost"
+    assert send(port, np.ones(100, np.uint8)) == 0
+    assert take_captured(port)[-1] == bytes([1]) * 100, "it blocked what came after"
+
+
+@njit
+def queue(port, off, sz):
+    tx_push(port, off, sz)
+
+
+def test_a_packet_that_begins_inside_its_frame_may_not_reach_into_the_next():
+    port = make_null_port(tx_frame_cnt=64)
+    off = int(port.tx_stack[int(port.state[ps.STACK_CNT]) - 1])
+    for skip, sz, refused in ((100, 1948, 0), (100, 1949, 1), (2047, 42, 2)):
+        port.state[ps.STACK_CNT] -= np.uint64(1)
+        queue(port, off + skip, sz)
+        assert int(port.state[ps.TX_INVALID_CNT]) == refused
+        port.state[ps.STACK_CNT] = 64
+
+
 def test_other_kinds_have_no_arrival_time():
     port = make_null_port(packets(1))
     receive(port, 1)

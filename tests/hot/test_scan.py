@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from appliance.layout.record import FAR_BLOCK
 from appliance.native import SCAN_VARIANTS, ffi, lib
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +87,35 @@ def test_gap_outside_the_array_is_refused(at):
     assert lib.wm_gap_close(pointer(array), 4, at) < 0
     assert lib.wm_gap_close(pointer(array), 4, 4) < 0
     assert array.tolist() == [0, 1, 2, 3]
+
+
+def test_block_opens_and_closes_like_two_lists():
+    generator = np.random.default_rng(9)
+    words = np.full(2 * FAR_BLOCK + 2, -7, np.int32)         # and what lies in front and behind
+    block = words[1:-1]
+    block[:FAR_BLOCK], plain = 2**31 - 1, []
+    for number in range(4000):
+        if len(plain) < FAR_BLOCK and (not plain or generator.random() < 0.55):
+            rank = int(generator.integers(-2**31, 2**31))
+            at = sum(other < rank for other, _ in plain)
+            assert lib.wm_block_open(pointer(block), at, rank, number) == 0
+            plain.insert(at, (rank, number))
+        else:
+            at = int(generator.integers(0, len(plain)))
+            assert lib.wm_block_close(pointer(block), at) == 0
+            del plain[at]
+        unused = [2**31 - 1] * (FAR_BLOCK - len(plain))
+        assert block[:FAR_BLOCK].tolist() == [rank for rank, _ in plain] + unused
+        assert block[FAR_BLOCK:][:len(plain)].tolist() == [slot for _, slot in plain]
+        assert words[0] == words[-1] == -7
+
+
+@pytest.mark.parametrize("at", [-1, FAR_BLOCK])
+def test_place_outside_the_block_is_refused(at):
+    block = np.arange(2 * FAR_BLOCK, dtype=np.int32)
+    assert lib.wm_block_open(pointer(block), at, 1, 1) < 0
+    assert lib.wm_block_close(pointer(block), at) < 0
+    assert block.tolist() == list(range(2 * FAR_BLOCK))
 
 
 @pytest.mark.parametrize("name, wrong, expected", [

@@ -73,6 +73,7 @@ ROUTES = {
     "rx_wrong_source": lambda v: v.payload("BETA", mold(v.clients["ALPHA"].token, 1, [FILL])),
     "rx_source_refused": lambda v: v.datagram("10.8.0.1", 5, bytes(20)),
     "rx_not_udp": lambda v: v.raw(b"\xff" * 12 + b"\x08\x06" + bytes(46)),
+    "rx_vlan": lambda v: v.datagram("10.9.1.1", 5, bytes(30), vlan=5),
     "rx_checksum": lambda v: v.raw(frame(("10.9.1.1", 5), (OUR_IP, ORDER_PORT), bytes(30))[:-1]
                                    + b"\x01"),
     "rx_truncated": lambda v: v.raw(frame(("10.9.1.1", 5), (OUR_IP, ORDER_PORT), bytes(30)), 1),

@@ -37,6 +37,20 @@ def test_messages_of_one_burst_share_datagrams_and_none_is_larger_than_fits():
     assert all(len(payload) + 67 > 1472 for payload in payloads[:-1]), "not filled"
 
 
+def test_larger_payloads_make_fewer_packets():
+    payloads = {}
+    for most in (600, 1472, 2006):
+        venue = trading(payload=most)
+        venue.clients["ALPHA"].payloads.clear()
+        venue.send("ALPHA", [enter(n) for n in range(1, 200)], pack=20)
+        venue.run()
+        payloads[most] = venue.clients["ALPHA"].payloads
+        assert len(venue.acks("ALPHA")) == 199 and len(venue.feed_messages("A")) == 5 + 199
+        for each in (payloads[most], venue.feed_payloads["A"]):
+            assert most - 70 < max(map(len, each)) <= most
+    assert len(payloads[600]) > 2 * len(payloads[1472]) > 2 * len(payloads[2006])
+
+
 def test_acknowledgements_leave_before_the_feed():
     venue = trading()
     venue.send("ALPHA", [enter(1)])

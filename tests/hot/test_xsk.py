@@ -8,11 +8,13 @@ import errno
 import os
 import socket
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numba import njit
 
+from appliance.host import nic
 from appliance.hot import port_state as ps
 from appliance.hot.port import (
     rx_arrival_ns, rx_burst, rx_release, tx_alloc, tx_free, tx_kick, tx_push,
@@ -188,6 +190,27 @@ def test_a_geometry_the_kernel_would_refuse_is_named(field, value):
         umem.create_umem(Geometry()._replace(**{field: value}))
 
 
+def test_huge_pages_where_enough_are_free_and_a_sentence_where_not():
+    geometry = Geometry(2048, 1024, 1024)            # two of 2 MB
+    free = int(Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").read_text())
+    found = {}
+    for pages in ("never", "auto", "always"):
+        try:
+            fd, found[pages] = umem.create_umem_in(geometry, pages)
+        except OSError as error:
+            found[pages] = str(error)
+            continue
+        assert os.fstat(fd).st_size == geometry.umem_sz
+        os.close(fd)
+    assert found["never"] == "ordinary pages"
+    if free >= 2:
+        assert found["auto"] == found["always"] == "huge pages"
+    else:
+        assert found["auto"].startswith("ordinary pages (2 huge pages of 2 MB are needed")
+        assert 'port.huge_pages = "always": 2 huge pages' in found["always"]
+        assert "vm.nr_hugepages" in found["always"]
+
+
 class Real:
     """A port on one end of a veth pair, plain sockets on the other."""
 
@@ -258,6 +281,12 @@ def real():
     rig.close()
 
 
+def nic_counters(namespace):
+    """Frames that wm0 has dropped instead of sending them."""
+    with namespace.entered():
+        return nic.counters("wm0")["tx_dropped"]
+
+
 real_only = [needs_namespaces, needs_bpf]
 
 
@@ -291,6 +320,23 @@ class TestReal:
             assert real.peer.recv(100) == b"ping %d" % turn
         assert int(real.port.state[ps.TX_PACKETS]) == 200
         assert free(real.port) == 64
+
+    def test_without_a_carrier_every_frame_is_completed_counted_and_free_again(self, real):
+        """EBUSY: the kernel completed the frame and did not send it; the device counts it too."""
+        before = nic_counters(real.near)
+        real.far.run("ip", "link", "set", "wm1", "down")
+        for _ in range(64):
+            push(real.port, int(alloc(real.port)), 60)
+        assert alloc(real.port) == -1
+        deadline = time.monotonic() + 20
+        while kick(real.port) != 0 or free(real.port) < 64:
+            assert time.monotonic() < deadline, real.port.state.tolist()
+        state = real.port.state
+        assert int(state[ps.KICK_BUSY_CNT]) == 64 and int(state[ps.KICK_ERROR_CNT]) == 0
+        assert nic_counters(real.near) - before == 64
+        real.far.run("ip", "link", "set", "wm1", "up")
+        push(real.port, int(alloc(real.port)), 60)
+        assert kick(real.port) == 0 and int(state[ps.KICK_BUSY_CNT]) == 64
 
     def test_more_packets_than_frames_are_lost_and_counted_by_the_socket(self, real):
         for i in range(100):

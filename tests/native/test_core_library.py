@@ -13,7 +13,7 @@ from appliance.hot import state
 from appliance.hot.book import EVENTS_A_COMMAND, EVENTS_SPARE, apply
 from appliance.layout import record as r
 from appliance.layout.digest import layout_digest
-from tests.hot.book_kit import WINDOW, cancel, enter, random_commands
+from tests.hot.book_kit import WINDOW, cancel, enter, modify, random_commands, replace
 from tools import build_core, workload_maker
 from tools.bench import core_run
 
@@ -270,6 +270,43 @@ def test_command_out_of_range_is_passed_over_and_told(lib, book):
     assert result == 0 and not len(events)
 
 
+@pytest.mark.parametrize("flags, floor", [
+    (r.RESERVE, 0), (r.RESERVE | r.HIDDEN, 10), (r.RESERVE | r.AUCTION, 10)])
+def test_a_reserve_that_cannot_be_is_out_of_range(lib, book, flags, floor):
+    """Without a floor it would trade nothing for ever, unshown it would lose what it holds back."""
+    wrong = dict(flags=flags, min_qty=floor)
+    result, events = send(lib, book, [enter(1, 1, 100, 2000, **wrong), enter(2, 0, 10, 2000)])
+    assert result == -errno.EBADMSG and events["order"].tolist() == [2]
+    result, events = send(lib, book, [replace(2, 3, 0, 20, 2000, **wrong), cancel(2)])
+    assert result == -errno.EBADMSG and events["qty"].tolist() == [10]
+    assert lib.wirematch_room(book, 0) == EVENTS_SPARE
+
+
+def test_a_hidden_order_gets_no_floor(lib, book):
+    send(lib, book, [enter(1, 1, 100, 2000, flags=r.HIDDEN)])
+    grown = modify(1, 200)
+    grown["flags"], grown["min_qty"] = r.RESERVE, 10
+    result, events = send(lib, book, [grown, enter(2, 0, 100, 2000)])
+    assert result == -errno.EBADMSG
+    assert events["kind"].tolist() == [r.ACCEPTED, r.TRADE] and events["qty"].tolist() == [100] * 2
+
+
+def test_an_order_that_has_more_to_trade_waits_for_room_and_for_its_command(lib, book):
+    send(lib, book, [enter(1, 1, 50, 2000, flags=r.RESERVE, min_qty=1)])
+    takers = [enter(0, 0, 1, 2000), enter(2, 0, 50, 2000)]
+    result, events = send(lib, book, takers)
+    assert result == -errno.EAGAIN and lib.wirematch_resume(book) == 1
+    given, room = ctypes.c_uint64(99), np.zeros(64, r.EVENT.dtype)
+    assert lib.wirematch_apply(book, None, 0, room.ctypes.data, 64,
+                               ctypes.byref(given)) == -errno.EAGAIN and given.value == 0
+    assert send(lib, book, takers[1:], 3)[0] == -errno.ENOBUFS
+    result, more = send(lib, book, takers[1:], 200)
+    assert result == -errno.EBADMSG                  # of the first: its handle is 0
+    traded = [event["qty"] for event in (*events, *more) if event["kind"] == r.TRADE]
+    assert traded == [1] * 50
+    assert send(lib, book, [cancel(9)])[0] == 0
+
+
 def test_window_moves_only_while_a_symbol_is_empty(lib, book):
     assert send(lib, book, [enter(1, 0, 10, 2000)])[0] == 0
     assert lib.wirematch_window(book, 0, 500) == -errno.EBUSY
@@ -310,5 +347,5 @@ def test_extent_that_is_no_product_is_refused(monkeypatch):
     true = build_core._book
     monkeypatch.setattr(build_core, "_book", lambda sizes: {
         name: (rows + 1, columns, size) for name, (rows, columns, size) in true(sizes).items()})
-    with pytest.raises(build_core.PlanError, match="no product"):
+    with pytest.raises(build_core.PlanError, match="neither a product"):
         build_core.plan()

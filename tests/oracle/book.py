@@ -177,18 +177,33 @@ class Book:
         return None
 
     def tradable(self, order):
-        """Shares the order could trade at once, counted up to its minimum quantity."""
-        found = 0
+        """Shares the order is sure to trade at once, of its minimum quantity.
+
+        Queue by queue: first what is in front, in turn, then what is held back, which comes again
+        behind the whole queue. What an own order and this one lose of each other is gone before
+        others come again.
+        """
+        found, left = 0, order.open
+        queues = {}
         for resting in self.sides[order.symbol][not order.buy].in_priority():
-            if found >= order.min_qty or not self.allows(order, resting.price):
+            if not order.min_qty or not self.allows(order, resting.price):
                 break
-            if order.open - found < resting.least():
-                continue
-            if resting.account == order.account and order.smp == NEWEST:
-                break
-            if resting.account == order.account and order.smp in (OLDEST, DECREMENT):
-                continue
-            found += resting.open
+            queues.setdefault((resting.price, resting.is_on_feed()), []).append(resting)
+        for queue in queues.values():
+            again = {True: 0, False: 0}                      # own: shares
+            for resting in queue:
+                own = resting.account == order.account and order.smp != OFF
+                if left < resting.least() or own and order.smp == OLDEST:
+                    continue
+                if own and order.smp == NEWEST:
+                    return found
+                part = min(left, resting.in_front())
+                left -= part
+                found += 0 if own else part
+                again[own] += resting.open - resting.in_front()
+            left -= min(left, again[True])
+            part = min(left, again[False])
+            left, found = left - part, found + part
         return found
 
     def allows(self, order, price):

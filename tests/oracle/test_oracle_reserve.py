@@ -272,15 +272,39 @@ def test_self_match_newest_after_a_refresh_of_somebody_else(floor):
     assert floor.shown() == ["executed 1 30 match 1", "add 4 S 30 at 10000"]
 
 
-def test_the_count_of_a_minimum_takes_the_whole_reserve_before_an_own_order(floor):
+def test_the_count_of_a_minimum_has_the_reserve_behind_an_own_order(floor):
     floor.enter(1, 1, "S", 60, max_floor=30)
     floor.enter(0, 1, "S", 10)
     floor.hear_nothing()
     floor.enter(0, 2, "B", 61, tif="3", min_qty=61, smp="W")
     assert floor.heard(0)[1:] == ["canceled 2 61 I"]
-    floor.enter(0, 3, "B", 60, tif="3", min_qty=60, smp="W")
-    assert floor.heard(0)[1:] == ["executed 3 30 at 10000 R match 1",
-                                  "prevented 3 30 of 10 at 10000 RW"]
+    floor.enter(0, 3, "B", 60, tif="3", min_qty=31, smp="W")
+    assert floor.heard(0)[1:] == ["canceled 3 60 I"]
+    floor.enter(0, 4, "B", 60, tif="3", min_qty=30, smp="W")
+    assert floor.heard(0)[1:] == ["executed 4 30 at 10000 R match 1",
+                                  "prevented 4 30 of 10 at 10000 RW"]
+
+
+def test_the_count_of_a_minimum_knows_what_own_orders_take_of_it(floor):
+    floor.enter(0, 1, "S", 50)
+    floor.enter(1, 1, "S", 100)
+    floor.hear_nothing()
+    floor.enter(0, 2, "B", 100, tif="3", min_qty=51, smp="D")
+    assert floor.heard(0)[1:] == ["canceled 2 100 I"]
+    floor.enter(0, 3, "B", 100, tif="3", min_qty=50, smp="D")
+    heard = floor.heard(0)[1:]
+    assert heard[-1] == "executed 3 50 at 10000 R match 1" and "canceled" not in " ".join(heard)
+
+
+def test_the_count_of_a_minimum_has_own_reserves_before_those_of_others(floor):
+    floor.enter(1, 1, "S", 60, max_floor=10)
+    floor.enter(0, 1, "S", 40, max_floor=20)
+    floor.hear_nothing()
+    floor.enter(0, 2, "B", 100, tif="3", min_qty=61, smp="D")
+    assert floor.heard(0)[1:] == ["canceled 2 100 I"]
+    floor.enter(0, 3, "B", 100, tif="3", min_qty=60, smp="D")
+    assert sum(int(words.split()[2]) for words in floor.heard(0)[1:]
+               if words.startswith("executed")) == 60
 
 
 def test_the_end_of_the_day_cancels_shown_part_and_reserve_at_once(floor):

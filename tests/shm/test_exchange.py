@@ -104,10 +104,14 @@ class Queue:
         self.sockets, self.rings = {}, {}
 
     def send(self, partition, count):
-        """Packets for a partition; each few are waited for: veth drops what it cannot hold."""
+        """Packets for a partition; each few are waited for: veth drops what it cannot hold.
+
+        Nor more than fill_ring has frames for: whoever recycles must have given them back.
+        """
         rings, sent = self.rings[partition], 0
         while sent < count:
             few = min(VETH_TAKES, count - sent)
+            assert until(lambda few=few: self.recycler.counts()["fill_level"] >= few), sent
             before = rings.received()[0]
             for _ in range(few):
                 self.raw.send(self.packets[partition])
@@ -220,7 +224,9 @@ class TestReal:
     @pytest.mark.parametrize("queue", [(2,)], indirect=True)
     def test_a_killed_recycler_is_followed_by_another_and_matchers_notice_nothing(self, queue):
         draw, ports = random.Random(3), [queue.open(p)[0] for p in range(2)]
-        echo(ports[0], 0, 0)
+        echo(ports[0], 0, 0)                               # both loaded before the forks, so that
+        queue.recycler.start()                             # a kill meets work and not a start
+        queue.recycler.stop()
         for _ in range(20):
             pid = forked(lambda: queue.adopt().start())
             for p, port in enumerate(ports):

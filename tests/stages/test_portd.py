@@ -62,6 +62,7 @@ def hold(portd, partition):
             connection = portd.connect()
             link.send(connection, {"op": "open", "partition": partition, "instance": 3})
             reply, fds = link.receive(connection)
+            ports.open_guard(reply, fds)
             port = ports.open_port(reply, fds, partition)
             link.send(connection, {"op": "mapped"})
             bound, _ = link.receive(connection)
@@ -326,6 +327,9 @@ def test_a_dead_matchers_socket_is_kept_until_its_frames_are_taken_back():
             raise Killed
 
     class Config:
+        class interface:
+            payload = 1472
+
         class partitions:
             count = 1
 

@@ -1,15 +1,23 @@
-"""What a matcher makes of portd's answer, for every rung and layout."""
+"""What a matcher makes of portd's answer, for every rung and layout, and tells of its ports."""
 
+import errno
 import os
 import socket
+import threading
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from appliance.hot import port_state as ps
+from appliance.layout import gate, shared
 from appliance.layout.shared import LAYOUTS, OWN_QUEUE, SHARED_QUEUE
-from appliance.shm import exchange, recycler, umem
-from appliance.stages.ports import open_port
-from tests.netns import Namespace, needs_namespaces
+from appliance.shm import exchange, recycler, steer, umem
+from appliance.control.status import SENDS
+from appliance.hot.port import tx_alloc, tx_kick, tx_push
+from appliance.stages import link, matcher
+from appliance.stages.ports import open_guard, open_port
+from tests.netns import Namespace, needs_bpf, needs_namespaces
 
 GEOMETRY, PLAN = umem.Geometry(2048, 64, 128), exchange.Plan(2048, 3, 64, 128)
 
@@ -86,9 +94,115 @@ class TestWire:
         os.close(keeper)
 
 
+@needs_namespaces
+@needs_bpf
+def test_the_guard_is_taken_off_the_end_and_mapped():
+    steering = steer.Steering()
+    fds = [900, 901, steering.guard_fd()]
+    guard_fd = fds[-1]
+    rows = open_guard({"guarded": True}, fds)
+    assert fds == [900, 901] and not is_open(guard_fd)
+    assert rows.size == gate.SOURCE_MAX * 3 and not rows.any() and not rows.flags.writeable
+    steering.close()
+    assert open_guard({"guarded": False}, fds).tolist() == [0, 0, 0] and fds == [900, 901]
+
+
 @pytest.mark.parametrize(("rung", "layout", "count"), [
-    ("socket", "none", 3), ("native", LAYOUTS[OWN_QUEUE], 2), ("native", LAYOUTS[OWN_QUEUE], 5),
+    ("socket", "none", 3), ("dpdk", "none", 4), ("native", LAYOUTS[OWN_QUEUE], 2),
+    ("native", LAYOUTS[OWN_QUEUE], 5),
     ("generic", LAYOUTS[SHARED_QUEUE], 4)])
 def test_descriptors_that_do_not_fit_the_answer_are_refused(rung, layout, count):
     with pytest.raises(ValueError, match=f"sent {count} descriptors"):
         open_port(answer(rung, layout, GEOMETRY), list(range(900, 900 + count)), 0)
+
+
+def waiting(monkeypatch, state, answer_s):
+    """(a matcher in this state that waits for portd, portd's end of the connection, its end)."""
+    monkeypatch.setattr(matcher, "ANSWER_S", answer_s)
+    made = matcher.Matcher.__new__(matcher.Matcher)
+    made.status = np.zeros(1, shared.MATCHER_STATUS.dtype)
+    made.status["state"] = state
+    return made, *socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+@pytest.mark.parametrize("state", [shared.WARMING, shared.READY])
+def test_a_matcher_that_waits_for_a_new_port_is_alive(monkeypatch, state):
+    """Binding may take the kernel longer than the time after which a matcher counts as hung."""
+    made, portd, connection = waiting(monkeypatch, state, 10.0)
+    with portd, connection:
+        later = threading.Timer(0.2, lambda: portd.send(b"{}"))
+        later.start()
+        made._await(connection)
+        later.join()
+    assert (made.status[0]["heartbeat_ns"] > 0) == (state == shared.READY)
+
+
+def test_a_portd_that_does_not_answer_is_not_waited_for_for_ever(monkeypatch):
+    made, portd, connection = waiting(monkeypatch, shared.READY, 0.1)
+    with portd, connection, pytest.raises(TimeoutError, match="has not answered within"):
+        made._await(connection)
+
+
+class Reopening:
+    """A matcher on plain sockets and a portd that hands out new ones whenever it asks."""
+
+    def __init__(self, folder):
+        path = str(folder / "portd.sock")
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.bind(path)
+        self.listener.listen()
+        made = matcher.Matcher.__new__(matcher.Matcher)
+        made.topology = SimpleNamespace(portd_socket=path, config=SimpleNamespace(
+            interface=SimpleNamespace(payload=1472)))
+        made.partition = SimpleNamespace(idx=0, instance=0)
+        made.status = np.zeros(1, shared.MATCHER_STATUS.dtype)
+        made.io = SimpleNamespace(_replace=lambda **_: made.io)
+        made.port, made.fds, made.sent_before = None, [], np.zeros(len(matcher.SENDS), np.uint64)
+        self.matcher = made
+
+    def _serve(self):
+        portd, _ = self.listener.accept()
+        with portd:
+            assert link.receive(portd)[0]["op"] == "open"
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as order, \
+                    socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as multicast:
+                link.send(portd, answer("socket"), [order.fileno(), multicast.fileno()])
+            assert link.receive(portd)[0]["op"] == "mapped"
+            link.send(portd, {"op": "bound", "zero_copy": False})
+
+    def open(self):
+        portd = threading.Thread(target=self._serve)
+        portd.start()
+        self.matcher.open()
+        portd.join()
+
+    def send(self, ip):
+        """One datagram to ip:9; what the matcher says of its sends, by name."""
+        port, packet = self.matcher.port, np.zeros(60, np.uint8)
+        packet[30:34] = [int(part) for part in ip.split(".")]
+        packet[37] = 9
+        off = int(tx_alloc(port))
+        port.frames[off:off + packet.size] = packet
+        tx_push(port, off, packet.size)
+        tx_kick(port)
+        self.matcher._note_device()
+        return dict(zip(SENDS, self.matcher.status[0]["sends"].tolist(), strict=True))
+
+    def close(self):
+        self.listener.close()
+        for fd in self.matcher.fds:
+            os.close(fd)
+
+
+def test_what_sending_met_outlives_the_port(tmp_path):
+    desk = Reopening(tmp_path)
+    desk.open()
+    desk.send("127.0.0.1")
+    told = desk.send("255.255.255.255")                # broadcast is not permitted
+    wanted = {"calls": 2, "errors": 1, "refused": 1, "errno": errno.EACCES}
+    assert told == dict.fromkeys(SENDS, 0) | wanted
+    desk.open()
+    assert desk.send("127.0.0.1") == told | {"calls": 3}
+    desk.open()
+    assert desk.send("255.255.255.255") == told | {"calls": 4, "errors": 2, "refused": 2}
+    desk.close()

@@ -40,9 +40,25 @@ def test_a_case_that_comes_out_otherwise_has_none(what, changed):
         adversarial.measure(case._replace(**changed(case)), 1)
 
 
+def test_a_ratio_is_to_the_w3_beside_it(monkeypatch):
+    """The machine becomes twice as slow in the middle: the ratios stay."""
+    speeds = iter([10.0, 10.0, 20.0, 20.0, 20.0])
+    chosen = list(SMALL.values())[:4]
+    costs = dict(zip((case.name for case in chosen), (30.0, 30.0, 60.0, 60.0), strict=True))
+    monkeypatch.setattr(adversarial.adversarial_cases, "cases", lambda: chosen)
+    monkeypatch.setattr(adversarial, "_plain_ns", lambda load, rounds: (
+        {"messages": 1, "trades": 0, "checksum": "0"}, next(speeds)))
+    monkeypatch.setattr(adversarial, "measure", lambda case, rounds: {
+        "case": case.name, "ns_a_touched_order": costs[case.name]})
+    rows = adversarial.measure_all(None, 1)["cases"]
+    assert [row["ratio"] for row in rows] == [3.0, 3.0, 3.0, 3.0]
+    assert [row["w3_ns"] for row in rows] == [10.0, 10.0, 20.0, 20.0]
+
+
 def test_text_marks_what_is_over_the_aim():
     rows = [{"case": name, "touched": 10, "trades": 0, "ns_a_touched_order": 9.0, "ratio": ratio}
             for name, ratio in (("good", adversarial.LIMIT), ("bad", adversarial.LIMIT + 0.01))]
-    plain = {"messages": 1, "trades": 0, "checksum": "0", "ns_a_touched_order": 2.0}
+    plain = {"messages": 1, "trades": 0, "checksum": "0", "ns_a_touched_order": 2.0,
+             "from_ns": 1.9, "to_ns": 2.2}
     lines = adversarial.text({"w3": plain, "cases": rows, "core": 0, "cpu": "x"}).splitlines()
     assert not lines[2].endswith("over 5") and lines[3].endswith("over 5")

@@ -34,7 +34,7 @@ def bench(capsys, *arguments):
 
 
 def test_bench_and_matcher_run_the_same_kernel():
-    assert core_run.KERNEL is book.apply is engine.apply
+    assert core_run.KERNEL is book.apply_work is engine.apply_work
 
 
 @pytest.mark.parametrize("name", PREFIX)
@@ -181,3 +181,12 @@ def test_file_of_a_wrong_size_is_refused(tmp_path, size):
     (tmp_path / "odd.bin").write_bytes(bytes(size))
     with pytest.raises(workload.WorkloadError, match="make it again"):
         workload.read(tmp_path / "odd.bin")
+
+
+def test_file_of_more_symbols_than_a_book_has_is_refused(capsys, tmp_path):
+    records = np.zeros(1, workload.RECORD)
+    records["op"], records["qty"], records["price"], records["order_id"] = 1, 1, 1, 1
+    records["symbol"] = core_run.SYMBOLS_MAX
+    records.tofile(tmp_path / "wide.bin")
+    code, _, error = bench(capsys, tmp_path / "wide.bin")
+    assert code == 1 and f"{core_run.SYMBOLS_MAX + 1} symbols" in error

@@ -6,6 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import zstandard
 from scapy.utils import RawPcapReader, RawPcapWriter
 
 from tests.shared_data import shared_file
@@ -94,8 +95,9 @@ def test_a_packet_outside_of_the_frames_is_not_written(tmp_path):
 
 
 def test_the_iex_capture_has_121314_whole_packets_and_one_that_is_cut(tmp_path):
-    path = tmp_path / "iex.pcap"
-    path.write_bytes(gzip.decompress(shared_file("data/iex_DEEP10.pcap.gz").read_bytes()))
+    packed, path = shared_file("data/iex_DEEP10.pcap.gz"), tmp_path / "iex.pcap"
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
+    assert len(pcap.read(packed, drop_cut_tail=True)) == 121_314
     with pytest.raises(pcap.PcapError, match=r"record 121315, .* is cut: it needs 1506 bytes"):
         pcap.read(path)
     capture = pcap.read(path, drop_cut_tail=True)
@@ -135,15 +137,114 @@ def test_an_empty_capture_has_no_packets(tmp_path):
     assert len(pcap.read(path)) == 0 and not pcap.read(path).cut_tail
 
 
-def test_a_pcapng_file_is_refused_with_the_command_that_converts_it(tmp_path):
-    source, path = tmp_path / "a.pcap", tmp_path / "b.pcapng"
-    pcap.write(source, packets(3))
+@pytest.mark.parametrize("precision", ["pcapng", "nsecpcap", "pcap"])
+def test_a_pcapng_file_made_by_editcap_is_read(tmp_path, precision):
+    source, path, back = (tmp_path / name for name in ("a.pcap", "b.pcapng", "c.pcap"))
+    pcap.write(source, packets(30), nanosecond=precision != "pcap")
     subprocess.run([tool("editcap"), "-F", "pcapng", str(source), str(path)], check=True)
-    with pytest.raises(pcap.PcapError, match="pcapng.*editcap -F pcap"):
-        pcap.read(path)
-    back = tmp_path / "c.pcap"
+    assert path.read_bytes()[:4] == pcap.PCAPNG
+    capture = pcap.read(path)
+    assert listed(capture) == listed(pcap.read(source)) == packets(30)
+    assert (capture.link_type, len(pcap.read(path, limit=7))) == (1, 7)
     subprocess.run([tool("editcap"), "-F", "nsecpcap", str(path), str(back)], check=True)
-    assert listed(pcap.read(back)) == packets(3)
+    assert listed(pcap.read(back)) == packets(30)
+
+
+def test_a_merged_pcapng_of_two_interfaces_is_in_the_order_of_mergecap(tmp_path):
+    first, second, merged = (tmp_path / name for name in ("a.pcap", "b.pcap", "c.pcapng"))
+    pcap.write(first, packets(20))
+    pcap.write(second, [(time_ns + 500, b"second" + frame) for time_ns, frame in packets(20)],
+               nanosecond=False)
+    subprocess.run([tool("mergecap"), "-F", "pcapng", "-w", str(merged), str(first), str(second)],
+                   check=True)
+    told = subprocess.run([tool("tshark"), "-r", str(merged), "-T", "fields", "-e",
+                           "frame.time_epoch", "-e", "frame.len"], check=True,
+                          capture_output=True, text=True).stdout.split()
+    capture = pcap.read(merged)
+    assert len(capture) == 40
+    assert [f"{int(t) // 10**9}.{int(t) % 10**9:09d}" for t in capture.times_ns] == told[0::2]
+    assert [str(size) for size in capture.lengths] == told[1::2]
+
+
+def block(kind, body, order="little"):
+    """One pcapng block."""
+    body += bytes(-len(body) % 4)
+    size = (len(body) + 12).to_bytes(4, order)
+    return kind.to_bytes(4, order) + size + body + size
+
+
+def section(order="little"):
+    return block(0x0A0D0D0A, (0x1A2B3C4D).to_bytes(4, order) + b"".join(
+        n.to_bytes(2, order) for n in (1, 0)) + b"\xff" * 8, order)
+
+
+def interface(order="little", options=b"", link=1, snap_sz=0):
+    return block(1, link.to_bytes(2, order) + bytes(2) + snap_sz.to_bytes(4, order) + options,
+                 order)
+
+
+def enhanced(ticks, frame, order="little", number=0):
+    words = (number, ticks >> 32, ticks & 0xFFFF_FFFF, len(frame), len(frame))
+    return block(6, b"".join(word.to_bytes(4, order) for word in words) + frame, order)
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize(("resolution", "ticks", "time_ns"), [
+    (6, 1_700_000_000_123_456, 1_700_000_000_123_456_000), (9, 17 * 10**17 + 5, 17 * 10**17 + 5),
+    (3, 1_700_000_000_123, 1_700_000_000_123 * 10**6), (12, 17 * 10**18 + 999, 17 * 10**15),
+    (0x80 | 10, (17 << 10) | 512, 17_500_000_000), (0x80 | 32, (7 << 32) | 1 << 31, 7_500_000_000),
+    (0x80 | 40, (7 << 40) | 1 << 38, 7_250_000_000)])
+def test_every_unit_of_time_and_byte_order_of_pcapng_is_read(tmp_path, order, resolution, ticks,
+                                                            time_ns):
+    path, frame = tmp_path / "a.pcapng", bytes(range(61))
+    options = b"".join(n.to_bytes(2, order) for n in (9, 1)) + bytes([resolution, 0, 0, 0])
+    moved = b"".join(n.to_bytes(2, order) for n in (14, 8)) + (100).to_bytes(8, order)
+    simple = block(3, (61).to_bytes(4, order) + frame, order)
+    obsolete = block(2, (1).to_bytes(2, order) + bytes(2) + b"".join(
+        n.to_bytes(4, order) for n in (ticks >> 32, ticks & 0xFFFF_FFFF, 61, 61)) + frame, order)
+    path.write_bytes(section(order) + interface(order, options) + interface(order, options + moved)
+                     + enhanced(ticks, frame, order) + block(5, bytes(8), order) + simple
+                     + enhanced(ticks, frame, order, 1) + obsolete + section("little")
+                     + interface() + enhanced(3, frame))
+    shifted = time_ns + 100 * 10**9
+    assert listed(pcap.read(path)) == [(when, frame) for when in (
+        time_ns, time_ns, shifted, shifted, 3000)]
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (enhanced(1, bytes(60)), "names an interface that its section does not describe"),
+    (interface() + enhanced(1, bytes(60))[:-4] + bytes(4), "impossible lengths"),
+    (interface() + enhanced(1, bytes(60))[:-9], "is cut by the end of the file.*editcap"),
+    (interface() + interface(link=101), r"link types \[1, 101\].*tshark"),
+    (interface(snap_sz=40) + block(3, (60).to_bytes(4, "little") + bytes(40)), "snap length"),
+    (b"\x0a\x0d\x0d\x0a" + bytes(24), "byte order 00000000"),
+])
+def test_a_pcapng_file_that_cannot_be_used_is_refused_in_words(tmp_path, content, words):
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(section() + content)
+    with pytest.raises(pcap.PcapError, match=words):
+        pcap.read(path)
+
+
+def test_a_pcapng_file_cut_in_its_last_block_is_read_without_it(tmp_path):
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(section() + interface() + enhanced(5, bytes(60)) + enhanced(6, bytes(60))[:-3])
+    capture = pcap.read(path, drop_cut_tail=True)
+    assert listed(capture) == [(5000, bytes(60))] and capture.cut_tail
+
+
+def test_compressed_files_are_unpacked(tmp_path):
+    plain = tmp_path / "a.pcap"
+    pcap.write(plain, packets(40))
+    whole = plain.read_bytes()
+    packer = zstandard.ZstdCompressor()
+    for name, content in (("a.gz", gzip.compress(whole[:500]) + gzip.compress(whole[500:])),
+                          ("a.zst", packer.compress(whole[:700]) + packer.compress(whole[700:]))):
+        (tmp_path / name).write_bytes(content)
+        assert listed(pcap.read(tmp_path / name)) == packets(40)
+        (tmp_path / name).write_bytes(content[:-20])
+        with pytest.raises(pcap.PcapError, match="cannot be unpacked|is cut"):
+            pcap.read(tmp_path / name)
 
 
 def test_frames_cut_by_a_snap_length_are_refused(tmp_path):
@@ -156,7 +257,8 @@ def test_frames_cut_by_a_snap_length_are_refused(tmp_path):
 
 @pytest.mark.parametrize(("content", "words"), [
     (b"", "begins with nothing"), (b"\x00" * 40, "not a pcap file"),
-    (gzip.compress(b"x" * 100), "gunzip"), (b"\xd4\xc3\xb2\xa1\x02\x00", "file header is cut"),
+    (gzip.compress(b"x" * 100), "not a pcap file"),
+    (b"\xd4\xc3\xb2\xa1\x02\x00", "file header is cut"),
     (pcap.file_header() + bytes(8) + b"\xff" * 8, "file is damaged"),
 ])
 def test_what_is_not_a_capture_is_refused_in_words(tmp_path, content, words):

@@ -16,7 +16,7 @@ from tools.record import command
 from tools.sender import payloads
 
 ROW = ("partition", "instance", "order_port", "group_a", "group_b", "feed_port", "rerequest_ip",
-       "rerequest_port", "feed_session")
+       "rerequest_port", "glimpse_port", "feed_session")
 # Three System Events of ITCH 5.0: locate and tracking 0, midnight, code O, S, Q.
 MESSAGES = [b"S" + bytes(10) + code for code in (b"O", b"S", b"Q")]
 

@@ -4,19 +4,26 @@
 of its own: `python -m tools.bench.NAME`.
 """
 
-import importlib
-import sys
-
 import click
+
+from tools.programs import add_programs
 
 NAMES = {"adversarial": "What an order costs in books made to hurt, against w3.",
          "core": "The matching core's rate on workload files, results checked.",
          "gate": "Instructions a message of the compiled book, against the figures kept.",
          "depth": "What publishing depth in shared memory costs.",
+         "receive": "What batch, ring depth, huge pages, scheduling and waiting cost and bring.",
+         "journal": "What appending and syncing a group of records costs on a disk.",
+         "durability": "What each durability level costs: throughput, and the wait for answers.",
+         "recovery": "How soon a journal is a core again: replay, snapshot, both.",
+         "latency": "Order to acknowledgement, open loop, beside a bare echo.",
          "partitions": "Several matchers under a flood of orders, beside bare receivers.",
+         "replay": "The replay tool beside a bare generator, and how well it keeps time.",
+         "path": "Orders a second through the whole path, beside a bare receiver.",
+         "sends": "What a packet that leaves costs, by the way it leaves and the burst.",
          "scan": "The price scan against its scalar twin, by length.",
-         "tracer": "What the kernel's path costs here: AF_XDP in, 0, 1 or 3 frames out."}
-_PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
+         "tracer": "What the kernel's path costs here: AF_XDP in, 0, 1 or 3 frames out.",
+         "xdp": "What the XDP program costs a frame, beside a bare redirect."}
 
 
 @click.group("bench", short_help="Measure the matching core and the kernel's path.")
@@ -24,12 +31,4 @@ def command():
     """Benches that check their results before they print a figure."""
 
 
-def _add(name, text):
-    @command.command(name, short_help=text, context_settings=_PASS_ON, add_help_option=False)
-    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-    def bench(arguments):
-        sys.exit(importlib.import_module(f"tools.bench.{name}").main(list(arguments)))
-
-
-for _name, _text in NAMES.items():
-    _add(_name, _text)
+add_programs(command, __name__, NAMES)

@@ -19,19 +19,21 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from appliance.hot import state
-from appliance.hot.book import apply
+from appliance.hot.book import apply_work
+from appliance.hot.bundle import bundle
 from appliance.hot.kernel import inlined
 from appliance.hot.tsc import read_tsc
-from appliance.layout.record import TRADE
+from appliance.layout.record import EXTRA_BIT, TRADE
 from appliance.layout.shared import ENGINE
 from tools import workload
 from tools.bench.yardstick import run_yardstick
 from tools.workload_maker import STANDARD
 
-KERNEL = apply
+KERNEL = apply_work
 BURST = 64
 LG_EMPTY = 4                # an empty call is timed before each 16th command
 LG_LADDER = 15              # a window of 0..32767 holds every price of the format
+SYMBOLS_MAX = EXTRA_BIT >> LG_LADDER + 1       # as hot/state.py build takes
 OPS = {workload.ADD: "add", workload.CANCEL_ALL: "cancel", workload.REDUCE: "reduce",
        workload.MARKETABLE: "marketable"}
 PERCENTILES = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9}
@@ -61,15 +63,19 @@ def _mix(checksum, value):
 
 @inlined
 def _fold(events, event_cnt, trade_cnt, checksum):
+    """Takes the trades among the events: first where they are, without a branch to mispredict,
+    into the `number` of the first events, which is no part of the checksum; then their fields."""
+    found = np.uint64(0)
     for i in range(event_cnt):
-        event = events[i]
-        if np.int64(event["kind"]) == TRADE:
-            trade_cnt += 1
-            checksum = _mix(checksum, event["resting"])
-            checksum = _mix(checksum, event["order"])
-            checksum = _mix(checksum, event["price_ticks"])
-            checksum = _mix(checksum, event["qty"])
-    return trade_cnt, checksum
+        events[found]["number"] = np.uint64(i)
+        found += np.uint64(np.int64(events[np.uint64(i)]["kind"]) == TRADE)
+    for k in range(np.int64(found)):
+        event = events[np.uint64(events[np.uint64(k)]["number"])]
+        checksum = _mix(checksum, event["resting"])
+        checksum = _mix(checksum, event["order"])
+        checksum = _mix(checksum, event["price_ticks"])
+        checksum = _mix(checksum, event["qty"])
+    return trade_cnt + np.int64(found), checksum
 
 
 if "unfinished" in ENGINE.dtype.names:
@@ -88,10 +94,11 @@ else:
 def run(book, commands, burst, events):
     """Applies all commands, `burst` a call of the kernel; (trades, checksum)."""
     trade_cnt, checksum, start, cnt = 0, _SEED, np.int64(0), np.int64(commands.shape[0])
+    work = bundle((book, events))
     while start < cnt:
         stop = min(start + burst, cnt)
         while start < stop and book.engine[0]["fault"] == 0:
-            event_cnt = KERNEL(book, commands, start, stop, events, 0)
+            event_cnt = KERNEL(work, commands, start, stop, np.int64(0))
             trade_cnt, checksum = _fold(events, event_cnt, trade_cnt, checksum)
             start = _next(book, stop)
         start = stop
@@ -131,15 +138,16 @@ def run_timed(book, commands, events, cycles, empty):
     """Applies all commands one a call, cycles[i] = what command i took, and empty[j] = what a call
     without a command took before command j << LG_EMPTY; (trades, checksum)."""
     trade_cnt, checksum, cnt = 0, _SEED, np.int64(commands.shape[0])
+    work = bundle((book, events))
     for i in range(cnt):
         if i & (1 << LG_EMPTY) - 1 == 0:
             began = _cycles()
-            trade_cnt += KERNEL(book, commands, i, i, events, 0)
+            trade_cnt += KERNEL(work, commands, i, i, np.int64(0))
             empty[i >> LG_EMPTY] = np.uint32(_cycles() - began)
         start, took = i, np.uint64(0)
         while start <= i and book.engine[0]["fault"] == 0:
             began = _cycles()
-            event_cnt = KERNEL(book, commands, start, i + 1, events, 0)
+            event_cnt = KERNEL(work, commands, start, i + 1, np.int64(0))
             took += _cycles() - began
             trade_cnt, checksum = _fold(events, event_cnt, trade_cnt, checksum)
             start = _next(book, i + 1)
@@ -158,6 +166,10 @@ def load(path, message_cnt=None) -> Load:
     """A workload file's first `message_cnt` records (None: all) and their commands. Raises
     workload.WorkloadError, OSError."""
     records = workload.read(path, message_cnt)
+    symbols = int(records["symbol"].max()) + 1
+    if symbols > SYMBOLS_MAX:
+        raise workload.WorkloadError(f"{path}: {symbols} symbols; a book with ladders of "
+                                     f"2^{LG_LADDER} prices has {SYMBOLS_MAX} at most")
     return Load(Path(path), records, workload.to_commands(records))
 
 

@@ -19,7 +19,7 @@ CACHE = use_cache()
 
 import numpy as np  # noqa: E402
 
-from appliance.hot.book import apply  # noqa: E402
+from appliance.hot.book import apply, apply_work  # noqa: E402
 from appliance.layout.record import COMMAND, EVENT, TRADE  # noqa: E402
 from appliance.layout.shared import ENGINE  # noqa: E402
 from tools import workload, workload_maker  # noqa: E402
@@ -40,9 +40,10 @@ _PROGRAM = """\
 
 typedef int64_t i64;
 typedef struct { i64 offset, cnt, itemsize, ndim, shape[2]; } entry;
-extern int KERNEL(i64 *result, void **error, TYPES);
+extern int KERNEL(i64 *result, void **error, void *work, TYPES, i64 start, i64 stop, i64 event_cnt);
 static char *base;
 static entry *table;
+static i64 work[1024];
 
 static i64 at(int array, int place) { i64 value;
     memcpy(&value, base + table[array].offset + place, 8); return value; }
@@ -51,7 +52,7 @@ static i64 at(int array, int place) { i64 value;
 __attribute__((noinline)) i64 one_burst(i64 start, i64 stop)
 {
     i64 result = 0; void *error = 0;
-    int failed = KERNEL(&result, &error, ARGUMENTS);
+    int failed = KERNEL(&result, &error, work, ARGUMENTS, start, stop, 0);
     return failed ? -1 : result;
 }
 
@@ -68,6 +69,16 @@ int main(int argc, char **argv)
     base = mmap(0, found.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
     if (base == MAP_FAILED) return 2;
     table = (entry *)base;
+    i64 *word = work;
+    for (int array = 0; array < ARRAYS; array++)
+        if (array != COMMANDS) {
+            entry *one = table + array;
+            *word++ = 0, *word++ = 0, *word++ = one->cnt, *word++ = one->itemsize;
+            *word++ = (i64)(base + one->offset);
+            for (int axis = 0; axis < one->ndim; axis++) *word++ = one->shape[axis];
+            for (int axis = 0; axis < one->ndim; axis++)
+                *word++ = one->itemsize * (axis == one->ndim - 1 ? 1 : one->shape[1]);
+        }
     uint64_t sum = 0x9e3779b97f4a7c15ull; i64 trades = 0, cnt = table[COMMANDS].shape[0];
     for (i64 start = 0; start < cnt;) {
         i64 stop = start + BURST_SZ < cnt ? start + BURST_SZ : cnt;
@@ -93,35 +104,24 @@ int main(int argc, char **argv)
 
 
 def program(arrays, symbol) -> str:
-    """The C text for a kernel that takes these arrays, the last two commands and events.
+    """The C text for a kernel that takes a bundle of these arrays and the commands among them.
 
-    numba hands an array over as two owners, count, item size, data, shape and strides."""
-    kinds, values = [], []
-
-    def hand_over(number, array):
-        entry = f"table[{number}]"
-        kinds.extend(["void *", "void *", "i64", "i64", "void *"] + ["i64"] * 2 * array.ndim)
-        values.extend(["(void *)0", "(void *)0", f"{entry}.cnt", f"{entry}.itemsize",
-                       f"base + {entry}.offset"])
-        values.extend(f"{entry}.shape[{axis}]" for axis in range(array.ndim))
-        values.extend(f"{entry}.itemsize" if axis == array.ndim - 1
-                      else f"{entry}.itemsize * {entry}.shape[1]" for axis in range(array.ndim))
-
-    for number, array in enumerate(arrays[:-1]):
-        hand_over(number, array)
-    kinds += ["i64", "i64"]
-    values += ["start", "stop"]
-    hand_over(len(arrays) - 1, arrays[-1])
-    kinds.append("i64")
-    values.append("0")
-    engine, fields = ENGINE.dtype.fields, EVENT.dtype.fields
+    numba hands an array over as two owners, count, item size, data, shape and strides, and a
+    bundle is all of these words, array by array.
+    """
     number = next(number for number, array in enumerate(arrays) if array.dtype == ENGINE.dtype)
+    commands = f"table[{len(arrays) - 2}]"
+    kinds = ["void *", "void *", "i64", "i64", "void *", "i64", "i64"]
+    values = ["(void *)0", "(void *)0", f"{commands}.cnt", f"{commands}.itemsize",
+              f"base + {commands}.offset", f"{commands}.shape[0]", f"{commands}.itemsize"]
+    engine, fields = ENGINE.dtype.fields, EVENT.dtype.fields
     goes_on = "stop"
     if "unfinished" in engine:
         goes_on = (f"at({number}, {engine['unfinished'][1]}) ? "
                    f"at({number}, {engine['resume_at'][1]}) : stop")
     named = {"KERNEL": symbol, "TYPES": ", ".join(kinds), "ARGUMENTS": ", ".join(values),
-             "COMMANDS": len(arrays) - 2, "EVENTS": len(arrays) - 1, "ENGINE_AT": number,
+             "COMMANDS": len(arrays) - 2, "ARRAYS": len(arrays),
+             "EVENTS": len(arrays) - 1, "ENGINE_AT": number,
              "FAULT_OFF": engine["fault"][1], "NEXT": goes_on, "BURST_SZ": BURST,
              "EVENT_SZ": EVENT.size, "TRADE_KIND": TRADE, "KIND_OFF": fields["kind"][1],
              "RESTING_OFF": fields["resting"][1], "ORDER_OFF": fields["order"][1],
@@ -164,7 +164,8 @@ def write_kernel(path) -> str:
         compiled = apply.overloads[apply.signatures[0]]
         kept.write_bytes(compiled.library._get_compiled_object())
         unfinished = symbol.with_suffix(f".{os.getpid()}")
-        unfinished.write_text(compiled.fndesc.llvm_func_name)
+        inner = apply_work.overloads[apply_work.signatures[0]]
+        unfinished.write_text(inner.fndesc.llvm_func_name)
         unfinished.rename(symbol)
     shutil.copyfile(kept, path)
     return symbol.read_text()

@@ -21,7 +21,9 @@ from numba import njit, types
 from appliance import topology as topo
 from appliance.config import load
 from appliance.hot.fence import load_acquire_u64, store_release_u64
+from appliance.hot.burst import GIVE_WAY_NS
 from appliance.hot.port import rx_burst, rx_release
+from appliance.hot.port_state import RX_FD
 from appliance.host import cores
 from appliance.layout import shared
 from appliance.layout.datagram import as_block, build_mold, login_request
@@ -35,7 +37,7 @@ HERE, THERE = "10.78.0.1", "10.78.0.2"
 ACCOUNT, PASSWORD, SOURCE_PORT = "FLOOD", "water", 43000
 ORDER_PORT, PRICE, BATCH = 26400, 1_000_000, 64
 PATIENCE_S = 600.0                  # kernels may have to be compiled first
-_yield = external("wm_yield", types.int32)
+_wait_readable = external("wm_wait_readable", types.int32, types.int32, types.int64)
 
 
 def order_frame() -> bytes:
@@ -67,6 +69,7 @@ class Field:
         loaded = steer.BpfObject(steer.BPF_FOLDER / "flood.bpf.o")
         passing = steer.BpfObject(steer.BPF_FOLDER / "measure.bpf.o")
         self.program, self.peer = loaded.program("flood"), passing.program("drop")
+        self.packed_program = loaded.program("packed")
         self.maps = {name: loaded.map(name) for name in ("targets", "turns", "devices")}
         loaded.close()
         passing.close()
@@ -82,13 +85,12 @@ class Field:
         self.aim(["T" * 10] * partition_cnt)
 
     def _share(self) -> list[int]:
-        """CPUs of the matchers: one each where there are enough, else all on the last one, so that
-        the flood has a core to itself; [] lets the appliance choose."""
-        cpus = self.flood_cpus = sorted(os.sched_getaffinity(0))
-        if len(cpus) > self.partition_cnt or len(cpus) == 1:
-            return []
-        self.flood_cpus = cpus[:-1]
-        return cpus[-1:] * self.partition_cnt
+        """CPUs of the matchers: one each where there are enough (the appliance takes the last ones
+        by itself, so []), else all on the last one. The flood keeps to the others."""
+        cpus = sorted(os.sched_getaffinity(0))
+        alone = len(cpus) > self.partition_cnt
+        self.flood_cpus = cpus[:-self.partition_cnt] if alone else cpus[:-1] or cpus
+        return [] if alone or len(cpus) == 1 else cpus[-1:] * self.partition_cnt
 
     def _write_config(self) -> str:
         count = self.partition_cnt
@@ -140,7 +142,7 @@ class Field:
         return self
 
     def __exit__(self, *_):
-        for fd in (self.link, self.program, self.peer, *self.maps.values()):
+        for fd in (self.link, self.program, self.packed_program, self.peer, *self.maps.values()):
             os.close(fd)
         self.near.close()
         self.far.close()
@@ -164,9 +166,9 @@ class Appliance:
         except BaseException:
             self.house.stop()
             raise
-        table = topo.build(load.load(self.field.config_path),
-                           [row["instance"] for row in self.house.status["partitions"]])
-        self.counters = [region.attach(part.blocks["counters"]) for part in table.partitions]
+        self.table = topo.build(load.load(self.field.config_path),
+                                [row["instance"] for row in self.house.status["partitions"]])
+        self.counters = [region.attach(part.blocks["counters"]) for part in self.table.partitions]
         return self
 
     def _login(self):
@@ -221,8 +223,8 @@ def receive(port, words, yields):
             idle = 0
         else:
             idle += 1
-            if yields and idle >= 64:
-                _yield()
+            if yields and idle >= 256:
+                _wait_readable(np.int32(port.state[RX_FD]), np.int64(GIVE_WAY_NS))
 
 
 class BareEnds:
@@ -270,6 +272,7 @@ class BareEnds:
             connection.connect(self.table.portd_socket)
             link.send(connection, {"op": "open", "partition": p, "instance": 0})
             reply, fds = link.receive(connection)
+            ports.open_guard(reply, fds)
             port = ports.open_port(reply, fds, p)
             link.send(connection, {"op": "mapped"})
             link.receive(connection)

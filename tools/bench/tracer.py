@@ -51,8 +51,10 @@ def pace(path: Path, end, rate: float, seconds: float) -> dict:
 
 @contextlib.contextmanager
 def over_the_neighbours(nice: int):
-    """Raises this process (its children inherit that) over others, also over other sessions."""
+    """Raises this process (its children inherit that) over others, also over other sessions. At the
+    end it has the priority and the CPUs that it had."""
     before, group_before = os.getpriority(os.PRIO_PROCESS, 0), session_group()
+    cpus = os.sched_getaffinity(0)
     with contextlib.suppress(OSError):        # may need a right that a container lacks
         os.setpriority(os.PRIO_PROCESS, 0, nice)
     if group_before is not None:
@@ -61,6 +63,7 @@ def over_the_neighbours(nice: int):
     try:
         yield
     finally:
+        os.sched_setaffinity(0, cpus)
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, before)
         if group_before is not None:
@@ -194,8 +197,6 @@ def main(arguments=None) -> int:
         print(f"tracer: {reason}", file=sys.stderr)
         return 1
     options.far_core, options.near_core = (0, 1) if (os.cpu_count() or 1) > 1 else (-1, -1)
-    if options.far_core >= 0:
-        os.sched_setaffinity(0, {options.far_core})
 
     def note(text):
         if not options.json:
@@ -204,11 +205,13 @@ def main(arguments=None) -> int:
     report = conditions(options)
     mode = {"native": steer.NATIVE, "generic": steer.GENERIC}[options.mode]
     geometry = umem.Geometry(2048, options.rx_frames, options.tx_frames)
-    with (over_the_neighbours(options.nice),
-          Path(geometry, mode, options.far_core, options.near_core) as path):
-        report["rows"] = measure(path, options, note)
-        report["start_up"] = start_up(path, note)
-        report["dispositions"] = path.steering.counters()
+    with over_the_neighbours(options.nice):
+        if options.far_core >= 0:
+            os.sched_setaffinity(0, {options.far_core})
+        with Path(geometry, mode, options.far_core, options.near_core) as path:
+            report["rows"] = measure(path, options, note)
+            report["start_up"] = start_up(path, note)
+            report["dispositions"] = path.steering.counters()
     if options.json:
         print(json.dumps(report))
         return 0

@@ -249,8 +249,8 @@ def _refs(payload):
 @click.option("--record", type=click.Path(dir_okay=False), help="Keep the feeds as FILE.pcap.")
 @click.option("--messages", type=click.Path(dir_okay=False),
               help="Keep the feed's ITCH messages as a day file (of each partition: FILE.p0 ...).")
-@click.option("--mode", type=click.Choice(["auto", "native", "generic", "socket"]), default="auto",
-              show_default=True, help="Force a rung.")
+@click.option("--mode", type=click.Choice(["auto", "native", "generic", "socket", "dpdk"]),
+              default="auto", show_default=True, help="Force a rung, or the DPDK port.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
 def command(**options):
     """Run the appliance in two network namespaces (on loopback without root), send it a whole order

@@ -8,6 +8,8 @@ import time
 
 READY_S = 600.0              # kernels may have to be compiled first
 GAP_HOLD_US = 200_000        # a lost order is waited for: this sender answers gap requests
+# Everybody sends from one address here; the guard counts and has nothing to refuse.
+GUARD = {"flood_rate": 20_000_000, "flood_burst": 20_000_000}
 PACED = 20_000               # orders of the latency pass, were they all on one partition
 ANSWER_BYTES, FEED_BYTES = 150, 80     # of the acknowledgements and the feed for one order message
 
@@ -56,7 +58,7 @@ def write_config(scene, settings, mode: str, accounts, *, partitions=1, layout="
                "accounts_file": "accounts.toml"})
         + "\n[interface]\n" + _toml({"name": scene.interface, "ip": scene.ip, "mode": mode})
         + "\n[orders]\n" + _toml({"order_port_base": scene.order_port, "silence_ms": 600_000,
-                                  "gap_hold_us": GAP_HOLD_US})
+                                  "gap_hold_us": GAP_HOLD_US} | GUARD)
         + "\n[partitions]\n" + _toml({"count": partitions, "layout": layout})
         + "\n[capacity]\n" + _toml(sizes or {}))
     for file in (path, folder / "accounts.toml"):
@@ -70,6 +72,7 @@ class House:
     def __init__(self, scene, config_path):
         self.scene, self.log = scene, open(scene.folder / "appliance.log", "w+")
         self.started, self.asked = time.monotonic(), False
+        (scene.runtime / "status.json").unlink(missing_ok=True)     # of one that was killed there
         self.process = scene.run_appliance(["run", "--config", config_path], stdout=self.log,
                                            stderr=self.log, stdin=subprocess.DEVNULL)
 

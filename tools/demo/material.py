@@ -16,7 +16,7 @@ from numba import int64, njit
 from appliance.config.model import PARTITIONS_MAX
 from appliance.topology import partition_of
 from tools import pcap as pcap_file
-from tools import sender
+from tools import rewrite, sender
 
 _ENTER, _REPLACE = ord("O"), ord("U")
 _UNSEQUENCED = ord("U")
@@ -191,7 +191,7 @@ def _move(raw, found, owner, sessions, settings, scene, path):
                                 f"sessions of partitions {targets[ip, port]} and {partition}")
     sources = {(row["ip"], row["port"]): session.source for row, session in zip(
         settings["flow"]["sessions"], sessions, strict=True)}
-    return sender.rewrite(
+    return rewrite.rewrite(
         raw, destination={(sender.ip_text(ip), port): (scene.ip, scene.order_port + partition)
                           for (ip, port), partition in targets.items()},
         sources=sources, destination_mac=scene.mac, source_mac=scene.source_mac), where

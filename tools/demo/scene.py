@@ -68,8 +68,9 @@ class Scene:
         return made, heard
 
     def close(self) -> None:
-        """Removes what the scene made."""
+        """Removes what the scene made, and what an appliance that was killed left."""
         Path(f"{self.runtime}.day").unlink(missing_ok=True)
+        shutil.rmtree(self.runtime, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -85,12 +86,15 @@ class NamespaceScene(Scene):
         super().__init__()
         self.queue_cnt = queue_cnt
         self.appliance, self.outside = netns.Namespace(), netns.Namespace()
-        netns.veth_pair(self.appliance, "wm0", self.ip, self.outside, "wm1", self.market_ip,
-                        queue_cnt)
+        self._join()
         if queue_cnt > 1:
             self._choose_queues()
         self.mac, self.source_mac = (
             bytes.fromhex(netns.mac_of(ip).replace(":", "")) for ip in (self.ip, self.market_ip))
+
+    def _join(self):
+        netns.veth_pair(self.appliance, "wm0", self.ip, self.outside, "wm1", self.market_ip,
+                        self.queue_cnt)
 
     def _choose_queues(self):
         """Hangs the program that chooses the queue on what leaves the market."""

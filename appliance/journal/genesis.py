@@ -1,0 +1,78 @@
+"""What a core is before its first command: names, symbols, accounts and sizes as plain JSON.
+
+`describe` says it of a partition, `fill_tables` and `build_core` make a core of it. A matcher and a
+replay build from the same words, so the same commands give the same bytes in both.
+"""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from ..hot import state
+
+FORMAT = 1
+SMP = {"off": 0, "oldest": 1, "newest": 2, "decrement": 3}
+AIQ = dict(zip(SMP, b"NOWD", strict=True))
+
+
+def describe(partition, day: int, **also) -> dict:
+    """The genesis of a partition (topology.Partition) on day `day` of the year; no passwords.
+
+    also: what a journal wants to know besides, such as date and midnight_ns.
+    """
+    return {
+        **also,
+        "format": FORMAT, "partition": partition.idx, "instance": partition.names, "day": day,
+        "feed_session": partition.feed_session(day), "sizes": asdict(partition.sizes),
+        "symbols": [{"name": item.symbol.name, "locate": item.locate,
+                     "tick_size": item.symbol.tick_size, "lot_size": item.symbol.lot_size,
+                     "reference_price": item.symbol.reference_price,
+                     "collar": item.symbol.collar} for item in partition.listings],
+        "accounts": [{"name": account.name, "session": partition.order_session(day, idx),
+                      "firm": account.firm, "smp": account.smp, "max_pages": account.max_pages,
+                      "cancel_on_disconnect": account.cancel_on_disconnect}
+                     for idx, account in enumerate(partition.accounts)]}
+
+
+def build_core(genesis: dict, make=state.private):
+    """A core as it is before its first command; `make` as in state.build."""
+    from ..hot.symbols import index_symbols       # a kernel: not to be loaded with this module
+    core = state.build(state.Sizes(**genesis["sizes"]), make, genesis["partition"])
+    fill_tables(core, genesis)
+    index_symbols(core.book.symbols)
+    return core
+
+
+def fill_names(core, genesis: dict) -> None:
+    """The session names, also into a core that has gone far."""
+    for row, account in zip(core.accounts.sessions, genesis["accounts"]):
+        row["session_name"] = text(account["session"], 16, b"\0")
+    core.feed.log[0]["session_name"] = text(genesis["feed_session"], 16, b"\0")
+
+
+def fill_tables(core, genesis: dict) -> None:
+    """Symbols, accounts and names into an empty core."""
+    sizes = genesis["sizes"]
+    window = 1 << sizes["lg_ladder"]
+    for row, symbol in zip(core.book.symbols, genesis["symbols"]):
+        row["name"] = text(symbol["name"], 8, b" ")
+        row["tick_size"], row["lot_size"] = symbol["tick_size"], symbol["lot_size"]
+        row["locate"], row["state"] = symbol["locate"], ord("T")
+        row["reference_ticks"] = symbol["reference_price"] // symbol["tick_size"]
+        row["window_ticks"] = max(0, int(row["reference_ticks"]) - window // 2)
+        row["collar_ticks"], reference = symbol["collar"], int(row["reference_ticks"])
+        if symbol["collar"]:                  # else the bounds that state.build gave
+            row["buy_bound_ticks"] = reference + symbol["collar"]
+            row["sell_bound_ticks"] = max(1, reference - symbol["collar"])
+    for row, account in zip(core.accounts.sessions, genesis["accounts"]):
+        row["page_quota"] = min(account["max_pages"], sizes["pages"] - 1)
+        row["cancel_on_disconnect"] = account["cancel_on_disconnect"]
+        row["smp_default"] = SMP[account["smp"]]
+        row["aiq_default"] = AIQ[account["smp"]]
+        row["default_firm"] = text(account["firm"], 4, b" ")
+    fill_names(core, genesis)
+
+
+def text(value, size, pad):
+    """ASCII bytes of `value` padded to `size` as a numpy array."""
+    return np.frombuffer(value.encode("ascii").ljust(size, pad), np.uint8)

@@ -1,0 +1,27 @@
+"""`wirematch bench durability` in short: all orders are taken, and the journal holds them."""
+
+import json
+
+import pytest
+
+from tests.netns import needs_bpf, needs_namespaces
+from tools.bench import durability
+
+
+@needs_namespaces
+@needs_bpf
+@pytest.mark.slow
+def test_a_level_is_measured_and_its_journal_read(tmp_path, capsys):
+    assert durability.main(["--orders", "20000", "--rounds", "1", "--directory", str(tmp_path),
+                            "--levels", "disk", "--json"]) == 0, capsys.readouterr()
+    levels = json.loads(capsys.readouterr().out)["levels"]
+    assert set(levels) == {"none", "disk"}
+    assert levels["disk"]["ack_us"]["p50"] > levels["none"]["ack_us"]["p50"], "it waits"
+    assert levels["none"]["sync_max_us"] == 0 < levels["disk"]["sync_max_us"]
+    assert not list(tmp_path.iterdir()), "journals are removed again"
+
+
+def test_a_journal_that_misses_a_command_is_no_figure(tmp_path):
+    (tmp_path / "20260101" / "p0").mkdir(parents=True)
+    with pytest.raises(RuntimeError, match="holds no journal"):
+        durability.holds(tmp_path, 5)

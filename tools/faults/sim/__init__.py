@@ -1,0 +1,1 @@
+"""The deterministic simulator: the whole appliance in one process, under one seed (`world.py`)."""
