@@ -1,6 +1,5 @@
 # The two commands of the README, and what they stand on. Each sets everything up first.
 
-PYTHON := .venv/bin/python
 ARGS ?=
 
 .PHONY: help setup demo test clean
@@ -21,7 +20,7 @@ demo: setup
 
 test: export WIREMATCH_DPDK ?= 1
 test: setup
-	NUMBA_CACHE_DIR=$$($(PYTHON) -m appliance.shm.cache) $(PYTHON) -m pytest -rs $(ARGS)
+	@bash tools/test.sh $(ARGS)
 
 clean:
 	rm -rf .venv build *.egg-info appliance/_native*.so appliance/_dpdk.so .pytest_cache .hypothesis

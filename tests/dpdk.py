@@ -34,7 +34,7 @@ class Pair:
             self.raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
         self.raw.setsockopt(socket.SOL_SOCKET, 33, 1 << 26)      # SO_RCVBUFFORCE
         self.raw.bind(("wm1", _ETH_P_ALL))
-        self.raw.settimeout(5)
+        self.raw.settimeout(60)
         self.mac = bytes.fromhex(mac_of(OUR_IP).replace(":", ""))
 
     def frame(self, payload, kind=b"\x88\xb5"):

@@ -23,6 +23,7 @@ from tools.faults.gate_rig import GateRig
 pytestmark = [needs_bpf, needs_namespaces]
 
 COARSE = 6                      # CLOCK_MONOTONIC_COARSE, the program's
+TICK_NS = time.clock_getres(COARSE) * 1e9
 RATE, BURST = 2000, 100
 
 
@@ -79,16 +80,21 @@ class Suspects:
 
 def test_the_guard_is_a_token_bucket_of_messages(rig, one_core):
     limited(rig)
-    dice, suspects, verdicts = random.Random(11), Suspects(), {XDP_REDIRECT: 0, XDP_DROP: 0}
+    dice, suspects, disturbed = random.Random(11), Suspects(), 0
+    verdicts = {XDP_REDIRECT: 0, XDP_DROP: 0}
     with rig.near.entered():
         for step in range(4000):
             charge = dice.choice((1, 1, 2, 7, 30, 100, 101))
             verdict, *times = run(rig, packet(charge, 20 + 2 * charge))
+            if times[1] - times[0] > 1.5 * TICK_NS:      # the program's clock may be a third one
+                limited(rig)
+                suspects, disturbed = Suspects(), disturbed + 1
+                continue
             verdicts[verdict] += 1
             assert suspects.agree(charge, verdict, times), (step, charge, verdict)
             if dice.random() < 0.05:
                 time.sleep(dice.choice((0.001, 0.004, 0.012)))
-    assert min(verdicts.values()) > 400, verdicts
+    assert min(verdicts.values()) > 400 and disturbed < 1000, (verdicts, disturbed)
 
 
 @pytest.mark.parametrize("count, size, charge", [

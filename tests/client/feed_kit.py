@@ -108,7 +108,7 @@ class Feed:
                 self.answers.append(answer)
                 self.desk.sendto(answer, source)
 
-    def settle(self, handler, until=None, patience_s=5.0):
+    def settle(self, handler, until=None, patience_s=60.0):
         """Polls and serves until `until()` holds: as a rule, until the handler has everything."""
         until = until or (lambda: handler.expected > len(self.messages))
         deadline = time.monotonic() + patience_s

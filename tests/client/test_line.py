@@ -27,7 +27,7 @@ def host():
     """A socket that a line takes for its host."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        sock.settimeout(5.0)
+        sock.settimeout(60.0)
         yield sock
 
 

@@ -18,7 +18,7 @@ from appliance.client.market import Market
 from appliance.client.orders import LoginError
 from tests.client.test_appliance import FILES, GROUP, HOME, PRICE, TICK, free_ports
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 NAME = f"wm-t-market-{os.getpid()}"
 RUNTIME = Path("/dev/shm") / NAME
@@ -74,7 +74,7 @@ class Appliance:
     def stop(self):
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(60)
 
     def end(self):
         self.stop()
@@ -91,7 +91,7 @@ def appliance(tmp_path_factory):
         made.end()
 
 
-def until(market, condition, patience_s=30.0):
+def until(market, condition, patience_s=60.0):
     """Polls until condition(events so far); the events."""
     seen, deadline = [], time.monotonic() + patience_s
     while not condition(seen):

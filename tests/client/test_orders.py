@@ -95,13 +95,15 @@ def test_a_wait_that_is_over_says_what_came_and_loses_nothing(host, join):
     session = join()
     session.login()
     number = session.enter("B", 5, "AAPL", 10_000)
+    while host.cursors[0] < 3:                           # both answers are on their way
+        time.sleep(0.01)
     begun = time.monotonic()
     with pytest.raises(TimeoutError) as raised:
         session.wait(number + 1, timeout=0.2)
-    assert 0.2 <= time.monotonic() - begun < 2
+    assert 0.2 <= time.monotonic() - begun < 30
     words = str(raised.value)
     assert words.startswith(f"no answer to UserRefNum {number + 1} of ACC0 within 0.2 s; the host "
-                            "was last heard 0.")
+                            "was last heard ")
     assert "2 other answers came" in words and "resume()" in words
     assert letters(session.poll()) == "SA"
 
@@ -113,7 +115,7 @@ def test_a_used_number_is_ignored_and_the_sentence_says_what_to_do(host, join):
     new.login(0)
     with pytest.raises(TimeoutError, match=r"resume\(\) after a second login"):
         new.wait(new.enter("B", 5, "AAPL", 10_000), timeout=0.2)
-    assert host.venue.counters["messages_stale"] == 1
+    until(new, lambda: host.venue.counters["messages_stale"] == 1)
 
 
 def test_a_message_that_is_not_ouch_uses_its_number_and_is_counted(host, join):

@@ -45,7 +45,7 @@ class Desk(threading.Thread):
                 while len(data) < soup.LOGIN_SZ and (fresh := sock.recv(4096)):
                     data += fresh
                 self.logins.append(data)
-                sock.settimeout(5)
+                sock.settimeout(60)
                 try:
                     whole = self.packets()
                     for off in range(0, len(whole), 777):
@@ -76,7 +76,7 @@ def messages():
 def test_a_snapshot_is_the_book_and_the_number_to_go_on_with(messages):
     desk = Desk(lambda: snapshot_of(messages, len(messages) + 1))
     part = Partition(1, 0, HOME, 0, "", "", 0, "", 0, "", {}, {}, desk.port)
-    found = fetch(part, "ACC0", "secret", timeout=10)
+    found = fetch(part, "ACC0", "secret", timeout=60)
     desk.close()
     books = Books()
     for each in messages:
@@ -108,11 +108,11 @@ def test_what_is_no_snapshot_is_said_to_be_none(packets, words):
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
     with pytest.raises(SnapshotRefused, match=words):
-        fetch(part, "ACC0", "secret", timeout=10)
+        fetch(part, "ACC0", "secret", timeout=60)
     thread.join()
     listener.close()
     with pytest.raises(SnapshotRefused):
-        fetch(part, "ACC0", "secret", timeout=10)
+        fetch(part, "ACC0", "secret", timeout=60)
 
 
 def test_a_host_that_says_nothing_is_given_up():
@@ -142,7 +142,7 @@ def test_a_hole_that_nobody_fills_is_passed_over_by_a_snapshot(messages):
         feed.log.log[0]["oldest_seq"] = number - 20           # the log has forgotten the rest
         for payload in feed.packets()[number // 3 - 5:]:
             feed.send(payload)
-        feed.settle(handler, patience_s=20.0)
+        feed.settle(handler, patience_s=60.0)
         books = Books()
         for each in messages:
             books.apply(each)
@@ -199,7 +199,7 @@ def test_a_refused_snapshot_is_asked_for_again(messages):
         handler = feed.handler(login=("ACC0", "secret"))
         feed.log.log[0]["oldest_seq"] = number - 20
         feed.send(feed.packet(number, 1))
-        feed.settle(handler, lambda: handler.expected == number + 1, patience_s=20.0)
+        feed.settle(handler, lambda: handler.expected == number + 1, patience_s=60.0)
         assert handler.counts["snapshots_failed"] == 2 and handler.counts["snapshots"] == 1
     finally:
         feed.close()

@@ -147,7 +147,7 @@ def first(matches, times=1):
     return once
 
 
-def until(session, condition, patience_s=5.0):
+def until(session, condition, patience_s=60.0):
     """Polls until condition() holds; the acknowledgements received."""
     seen, deadline = [], time.monotonic() + patience_s
     while not condition():

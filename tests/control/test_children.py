@@ -1,5 +1,6 @@
 """The fork server and the processes it makes: whose children they are, and who may die."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,16 +15,21 @@ import pytest
 from appliance.control import alarms, children, crashes, launch, portside
 from appliance.layout import record, shared
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    box = launch.Mailbox(str(tmp_path_factory.mktemp("box") / "notify.sock"))
-    made = children.ForkServer(sorted(os.sched_getaffinity(0)), box.sock.getsockname())
-    made.wait_ready()
-    yield made
-    made.stop()
-    box.close()
-    children._libc.prctl(children._PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)   # other tests' orphans
+    with contextlib.ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.delenv("NUMBA_DISABLE_JIT", raising=False)                 # it answers for kernels
+        box = launch.Mailbox(str(tmp_path_factory.mktemp("box") / "notify.sock"))
+        stack.callback(box.close)
+        made = children.ForkServer(sorted(os.sched_getaffinity(0)), box.sock.getsockname())
+        stack.callback(children._libc.prctl, children._PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        stack.callback(made.stop)                                        # before others' orphans
+        made.wait_ready()
+        yield made
 
 
 def parent_of(pid):
@@ -39,9 +45,9 @@ def lasting(server, tmp_path):
 
 def test_a_stage_is_a_child_of_the_launcher_and_its_end_is_told(server, tmp_path):
     child = server.fork("recovery", "recovery@0", ["--nonsense"], (0,), "yield")
-    assert child.wait(20) and child.how() == "exit code 2", "argparse's own"
+    assert child.wait(60) and child.how() == "exit code 2", "argparse's own"
     child = lasting(server, tmp_path)
-    assert child.wait(20) and child.how() == "exit code 1"
+    assert child.wait(60) and child.how() == "exit code 1"
     assert child.code == 1 and child.ended()
 
 
@@ -55,9 +61,9 @@ def test_the_fork_servers_death_harms_no_stage(server):
     first = server.child.pid
     assert parent_of(first) == os.getpid()
     server.child.signal(signal.SIGKILL)
-    assert server.child.wait(10) and server.ended()
+    assert server.child.wait(60) and server.ended()
     child = server.fork("recovery", "recovery@0", ["--help"], (cpu,), "yield")
-    assert child.wait(20) and child.code == 0, "it was started again by itself"
+    assert child.wait(60) and child.code == 0, "it was started again by itself"
     assert server.child.pid != first
 
 
@@ -117,7 +123,7 @@ VFORK = ("import ctypes, os, time; "
 def stuck():
     """A process that waits inside the kernel: for its vforked child, which sleeps."""
     process = subprocess.Popen([sys.executable, "-c", VFORK], start_new_session=True)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not children.waits_in_kernel(process.pid):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.005)
@@ -144,7 +150,7 @@ def test_a_portd_that_waits_inside_the_kernel_is_told_and_not_ended(stuck):
 
 def test_who_sleeps_is_stopped_or_is_gone_does_not_wait_inside_the_kernel():
     process = subprocess.Popen(["sleep", "60"])
-    stat, deadline = Path(f"/proc/{process.pid}/stat"), time.monotonic() + 10
+    stat, deadline = Path(f"/proc/{process.pid}/stat"), time.monotonic() + 60
     try:
         while ") S " not in stat.read_text():       # its pages may still come from the disk: D
             assert time.monotonic() < deadline

@@ -231,7 +231,7 @@ def hashed(desk):
 
 def finished(desk, count=1):
     """`count` answers of `ready`, waited for."""
-    found, deadline = [], time.monotonic() + 30
+    found, deadline = [], time.monotonic() + 60
     while len(found) < count:
         assert time.monotonic() < deadline
         found += desk.ready()

@@ -21,6 +21,8 @@ from appliance.client.orders import OrderSession
 from appliance.control.secrets import make_hash
 from tests.control.test_run import alarms_of
 
+pytestmark = pytest.mark.alone
+
 NAME = f"wm-t-day-{os.getpid()}"
 RUNTIME = Path("/dev/shm") / NAME
 HOME, PATIENCE_S, CLOSED_S = "127.0.0.1", 60.0, 8
@@ -150,7 +152,7 @@ class Dated:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(30)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -22,7 +22,7 @@ from appliance.client.orders import LoginError, OrderSession
 from appliance.native import lib
 
 WINDOW, QUANTITY = 32, 10
-DRAIN_S, RETRY_S = 10.0, 0.05
+DRAIN_S, RETRY_S = 60.0, 0.05
 ANSWERED, INSTANCES, UP, STOP = range(4)
 
 

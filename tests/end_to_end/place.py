@@ -20,6 +20,7 @@ from appliance.layout import shared
 from appliance.shm import region
 from tools.demo import house, scene
 
+PATIENCE_S = 60.0            # a busy machine is no failure
 SYMBOL, PRICE, ACCOUNTS, ORDERS_PORT_FIRST = "ACME", 1_250_000, 3, 42001
 SETTINGS = {
     "symbols": [{"name": SYMBOL, "tick_size": 100, "lot_size": 1, "reference_price": PRICE}],
@@ -117,12 +118,14 @@ class Place:
             made = OrderSession(self.partition(partition), *self.person(account),
                                 bind=(self.scene.market_ip, 0), **options)
         self.opened.append(made)
+        made.caught_up = lambda: made.expected >= int(
+            self.regions(partition)("sessions")[account]["sent_seq"])
         return made
 
     def login(self, account, requested=1, partition=0, **options) -> OrderSession:
         """A participant that has logged in."""
         made = self.session(account, partition, **options)
-        made.login(requested, timeout=20.0)        # a busy machine is no failure
+        made.login(requested, timeout=PATIENCE_S)        # a busy machine is no failure
         return made
 
     def feed(self, partition=0, **options) -> FeedHandler:
@@ -130,6 +133,9 @@ class Place:
         with self.scene.market():
             made = FeedHandler(self.partition(partition), self.scene.market_ip, **options)
         self.opened.append(made)
+        made.caught_up = lambda: (
+            made.session.decode() == self.partition(partition).feed_session
+            and made.expected >= int(self.regions(partition)("feed_log")[0]["next_seq"]))
         return made
 
     # -- what the appliance says of itself ---------------------------------------------------------
@@ -159,7 +165,17 @@ class Place:
 
         return attach
 
-    def until(self, condition, patience_s=20.0):
+    def published(self) -> None:
+        """Waits until portd has published all that it had to count by now."""
+        status, turns = self.regions()("portd_status")[0], 0
+        last, until = int(status["heartbeat_ns"]), time.monotonic() + 0.3
+        deadline = time.monotonic() + PATIENCE_S
+        while turns < 4 or time.monotonic() < until:     # it beats at least once a turn
+            assert time.monotonic() < deadline, self.house.words()
+            time.sleep(0.01)
+            turns, last = turns + (status["heartbeat_ns"] != last), int(status["heartbeat_ns"])
+
+    def until(self, condition, patience_s=PATIENCE_S):
         """Waits until condition(status) is true; gives what it gave."""
         deadline = time.monotonic() + patience_s
         while True:
@@ -179,13 +195,13 @@ def counts(counters) -> dict:
 def trade(buyer, seller, quantity=10, price=PRICE, symbol=SYMBOL) -> None:
     """Buyer and seller trade once; both see their execution."""
     sell = seller.enter("S", quantity, symbol, price)
-    assert seller.wait(sell)[-1].letter == "A"
+    assert seller.wait(sell, PATIENCE_S)[-1].letter == "A"
     buy = buyer.enter("B", quantity, symbol, price)
     assert [answer.letter for answer in wait_for(buyer, buy, "E")][-2:] == ["A", "E"]
     assert wait_for(seller, sell, "E")[-1].quantity == quantity
 
 
-def wait_for(session, number, letter, timeout=5.0) -> list:
+def wait_for(session, number, letter, timeout=PATIENCE_S) -> list:
     """Polls until an answer of that kind to that order came; everything received until then."""
     deadline, seen = time.monotonic() + timeout, []
     while time.monotonic() < deadline:
@@ -196,8 +212,9 @@ def wait_for(session, number, letter, timeout=5.0) -> list:
 
 
 def listen(*participants, seconds=0.3) -> None:
-    """Polls everybody in turn for a while."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    """Polls everybody in turn for a while, and on until they have all that was sent."""
+    begun = time.monotonic()
+    while (passed := time.monotonic() - begun) < seconds or (
+            passed < PATIENCE_S and not all(each.caught_up() for each in participants)):
         for each in participants:
             each.poll(0.01)

@@ -11,7 +11,7 @@ from tests.netns import needs_namespaces
 from tools.demo import house
 
 pytestmark = [needs_namespaces, pytest.mark.slow]
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def until(market, condition):

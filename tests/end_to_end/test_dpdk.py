@@ -60,6 +60,6 @@ def test_a_device_that_is_deleted_means_plain_sockets_until_the_next_start(warm)
         channel = place.partition(0)
         with place.scene.market(), nic.join(channel.group_a, channel.feed_port,
                                             place.scene.market_ip) as subscriber:
-            subscriber.settimeout(10)
+            subscriber.settimeout(60)
             assert subscriber.recv(2048)          # the feed leaves by the new device
         assert place.stop() == 0, place.house.words()

@@ -27,7 +27,7 @@ def attempts(place, victim) -> dict:
 
     def ask():
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as portd:
-            portd.settimeout(10)
+            portd.settimeout(60)
             portd.connect(str(place.scene.runtime / "portd.sock"))
             link.send(portd, {"op": "open", "partition": 1, "instance": 0})
             reply, fds = link.receive(portd)

@@ -13,7 +13,7 @@ from tests.end_to_end.place import PRICE, SYMBOL, Place
 from tests.netns import needs_namespaces
 
 pytestmark = [needs_namespaces, pytest.mark.slow]
-JOINS, PATIENCE_S = 20, 30.0
+JOINS, PATIENCE_S = 20, 60.0
 
 
 class Trader(threading.Thread):

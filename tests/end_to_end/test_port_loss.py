@@ -39,9 +39,9 @@ def trade_on(place, sessions):
     """The same sessions go on with their orders."""
     for p, (buyer, seller) in enumerate(sessions):
         sell = seller.enter("S", 10, place.symbol(p), PRICE)
-        wait_for(seller, sell, "A", 20)
+        wait_for(seller, sell, "A")
         buy = buyer.enter("B", 10, place.symbol(p), PRICE)
-        wait_for(buyer, buy, "E", 20)
+        wait_for(buyer, buy, "E")
 
 
 def test_a_device_that_is_deleted_and_made_again():

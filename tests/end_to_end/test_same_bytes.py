@@ -37,7 +37,7 @@ def play(mode, layout, count=COUNT, **options):
                     session.cancel(last[account])
                 last[account] = session.enter(side, quantity, place.symbol(p), price)
                 session.wait(last[account])
-            listen(*people, feed, seconds=1.0)
+            listen(*people, feed, seconds=0.1)
             assert feed.missing() == 0 and all(each.stream.missing() == 0 for each in people)
             answers = [[bytes_of(record) for record in heard[n]] for n in range(2)]
             result.append((answers, [masked(told[n]) for n in sorted(told)]))

@@ -21,7 +21,7 @@ def ask_again(place, sock=None):
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             sock.bind((place.scene.market_ip, 0))
         place.opened.append(sock)
-        sock.settimeout(20)
+        sock.settimeout(60)
     partition = place.partition()
     sock.sendto(build_request(partition.feed_session, 1, 1),
                 (place.scene.ip, partition.rerequest_port))

@@ -85,7 +85,9 @@ def test_a_killed_matcher_takes_the_snapshot_and_what_is_behind_it(warm, tmp_pat
         for _ in range(3):
             rest(buyer, 25)
             orders += 25
-            row = until(place, lambda row: row["snapshots"] >= 2)
+            caught_up(place)
+            row = until(place, lambda row: row["snapshots"] >= 2
+                        and row["seq"] - row["snapshot_seq"] < 20)
             killed(place, "matcher@0")
             await_orders(place, orders)
             used, behind = how(place)[-1]

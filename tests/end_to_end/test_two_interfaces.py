@@ -77,7 +77,7 @@ class TwoFeeds(Place):
     def counters(self):
         return counts(self.regions()("counters"))
 
-    def settle(self, patience_s=10.0):
+    def settle(self, patience_s=60.0):
         """Until A and B have sent all there is."""
         log = self.regions()("feed_log")[0]
         self.until(lambda _: log["sent_seq"] == log["next_seq"] == log["twin_seq"], patience_s)
@@ -106,7 +106,7 @@ def many(place, buyer, seller, rounds=BURST):
             buyer.enter("B", 1, SYMBOL, PRICE)
     finally:
         os.kill(matcher, signal.SIGCONT)
-    listen(buyer, seller, seconds=0.5)
+    listen(buyer, seller, seconds=0.1)
 
 
 @pytest.mark.parametrize("mode", ["native", "socket"])

@@ -23,7 +23,6 @@ FEW, TAKEN_S = 4, 0.02       # orders at a time, and how long a matcher may take
 PATIENT = {"gap_hold_us": 1_000_000}
 UNHURRIED = "[supervision]\nhang_ms = 60000\n"          # a halted matcher is not ended
 ROOMY, PORTION = 1024, 200
-PUBLISHED_S = 0.5            # portd publishes ten times a second
 PATIENCE_S = 60.0            # the kernel may take its time to let go of a socket
 LINES = {"theirs": ("outside", "wm1"), "ours": ("appliance", "wm0")}
 
@@ -181,7 +180,7 @@ def test_what_sockets_have_lost_is_still_told_after_matcher_and_portd_died(warm,
         os.kill(place.pid("portd"), signal.SIGKILL)
         place.until(lambda content: content["port"]["events"]["adopted"] > adopted, PATIENCE_S)
         trade(place.login(1, partition=1), place.login(2, partition=1), symbol=place.symbol(1))
-        time.sleep(PUBLISHED_S)
+        place.published()
         sockets = ledger.moved().sockets
         assert {name: sockets[0][name] for name in names} == {
             name: lost.sockets[0][name] for name in names}

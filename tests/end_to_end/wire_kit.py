@@ -23,7 +23,7 @@ from appliance.shm.umem import XSK_STATISTICS
 from tests.end_to_end.place import counts
 from tools.record import checksum
 
-PATIENCE_S, SO_NO_CHECK, UDP_SZ = 20.0, 11, 8
+PATIENCE_S, SO_NO_CHECK, UDP_SZ = 60.0, 11, 8
 ORDERS, SKIPPED = COUNTER_INDEX["orders"], COUNTER_INDEX["messages_skipped"]
 BATCH = 64                   # frames that a generator's run makes at a time
 

@@ -14,7 +14,7 @@ from appliance.shm import dpdk
 from tests.dpdk import alone, needs_dpdk
 from tests.netns import needs_namespaces
 
-pytestmark = [needs_dpdk, needs_namespaces]
+pytestmark = [needs_dpdk, needs_namespaces, pytest.mark.alone]
 DRIVERS = ("net_af_packet", "net_af_xdp")
 
 

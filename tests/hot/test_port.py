@@ -140,7 +140,7 @@ def endpoints():
           socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as participant):
         order.bind(("127.0.0.1", 0))
         participant.bind(("127.0.0.1", 0))
-        participant.settimeout(5)
+        participant.settimeout(60)
         yield order, participant
 
 
@@ -206,7 +206,7 @@ def test_mixed_unicast_and_multicast_keep_their_sockets(endpoints):
         here = socket.inet_aton("127.0.0.1")
         listener.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
                             socket.inet_aton(group[0]) + here)
-        listener.settimeout(5)
+        listener.settimeout(60)
         feed.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, here)
         feed.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
         feed.bind(("127.0.0.1", 0))

@@ -17,6 +17,8 @@ from appliance.shm import region
 from appliance.shm.depth import DepthError, DepthReader
 from tests.shm.depth_writer import block_in
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parents[2]
 LEVELS, READS, DIFFERENT = 20, 20_000, 2_000
 

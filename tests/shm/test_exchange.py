@@ -18,6 +18,8 @@ from tests.netns import Namespace, needs_bpf, needs_namespaces, veth_pair
 from tests.shm.recycler_kit import LOW_32, echo, until
 from tools.bench.tracer_path import udp_packet
 
+pytestmark = pytest.mark.alone
+
 HERE, THERE, PORT = "10.79.0.1", "10.79.0.2", 9000
 ROUNDS, PACKETS = 10, 300
 VETH_TAKES = 64               # packets in a row; its queue is 256 long, and a busy machine is slow

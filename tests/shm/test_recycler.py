@@ -15,6 +15,8 @@ from appliance.shm import exchange, recycler, recycler_kernels
 from appliance.shm.exchange import CONSUMER, PRODUCER
 from tests.shm.recycler_kit import LOW_32, PLAN, Bench, MemoryRings, echo, traffic, until
 
+pytestmark = pytest.mark.alone
+
 STARTS = pytest.mark.parametrize("start", [0, 0xFFFF_FF80, 0x7FFF_FFC1],
                                  ids=["from 0", "wrapping", "sign bit"])
 

@@ -79,7 +79,7 @@ class Portd:
                    and Path(self.table.portd_socket).exists())
         return self
 
-    def until(self, condition, patience_s=20.0):
+    def until(self, condition, patience_s=60.0):
         """Waits for a condition, keeping what portd sends meanwhile."""
         deadline = time.monotonic() + patience_s
         while not (found := condition()):
@@ -92,7 +92,7 @@ class Portd:
 
     def connect(self):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        connection.settimeout(10)
+        connection.settimeout(60)
         connection.connect(self.table.portd_socket)
         self.opened.append(connection)
         return connection
@@ -129,7 +129,7 @@ class Portd:
         if self.process is None:
             return 0, ""
         self.process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < deadline:
             self.box.read(self.process.pid)
             time.sleep(0.005)

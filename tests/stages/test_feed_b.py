@@ -43,7 +43,7 @@ class Wires:
         """The device by which a datagram of this socket leaves."""
         with self.far.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
                                                socket.htons(0x0800)) as ear:
-            ear.settimeout(2)
+            ear.settimeout(60)
             with socket.socket(fileno=os.dup(fd)) as feed:
                 feed.sendto(b"here", ("239.192.65.1", 26477))
             while True:

@@ -107,7 +107,7 @@ def test_auto_falls_back_on_a_device_without_native_xdp_and_says_why(begin):
 @pytest.mark.parametrize("mode", ["zero-copy", "native"])
 def test_a_forced_rung_that_cannot_be_had_ends_with_77_and_words(begin, mode):
     portd = begin(mode)
-    done = subprocess.run(portd.arguments(), cwd=ROOT, capture_output=True, text=True, timeout=30,
+    done = subprocess.run(portd.arguments(), cwd=ROOT, capture_output=True, text=True, timeout=120,
                           check=False)
     assert done.returncode == 77
     assert f"mode = '{mode}' cannot be had: " in done.stderr and "Traceback" not in done.stderr
@@ -118,7 +118,7 @@ def test_an_order_port_that_is_taken_ends_with_1_and_a_remedy(begin):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("127.0.0.1", portd.table.partitions[0].order_port))
         done = subprocess.run(portd.arguments(), cwd=ROOT, capture_output=True, text=True,
-                              timeout=30, check=False)
+                              timeout=120, check=False)
     assert done.returncode == 1 and "order_port_base" in done.stderr
 
 
@@ -173,7 +173,7 @@ def test_matchers_come_and_go_and_nothing_is_left_at_the_end(begin, pair, mode, 
     portd = begin(mode, "wm0", HERE, near, count, layout)
     if (mode, layout, count) == ("generic", "own", 3):
         done = subprocess.run(portd.arguments(), cwd=ROOT, capture_output=True, text=True,
-                              timeout=30, check=False)
+                              timeout=120, check=False)
         assert done.returncode == 77 and 'layout = "shared"' in done.stderr
         return
     portd.start()
@@ -207,7 +207,7 @@ def test_own_queues_that_the_device_has_not_are_refused_with_a_remedy(begin):
         veth_pair(near, "wm0", HERE, far, "wm1", THERE, 2)
         portd = begin("native", "wm0", HERE, near, 3, "own")
         done = subprocess.run(portd.arguments(), cwd=ROOT, capture_output=True, text=True,
-                              timeout=30, check=False)
+                              timeout=120, check=False)
     assert done.returncode == 1 and "need 3 receive queues, wm0 has 2" in done.stderr
 
 

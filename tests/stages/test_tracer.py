@@ -20,7 +20,7 @@ def path(request):
         yield path
 
 
-def settle(condition, seconds=10):
+def settle(condition, seconds=60):
     import time
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:

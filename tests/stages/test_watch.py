@@ -136,7 +136,7 @@ def test_a_forced_rung_with_another_program_first_is_refused_with_what_to_do(tmp
     wire = Wire(tmp_path, "native", start=False)
     try:
         link = foreign(wire)
-        done = subprocess.run(wire.portd.arguments(), capture_output=True, text=True, timeout=30,
+        done = subprocess.run(wire.portd.arguments(), capture_output=True, text=True, timeout=120,
                               check=False)
         assert done.returncode == 77 and "another program is attached" in done.stderr
         os.close(link)

@@ -19,5 +19,5 @@ def receiver():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         made.bind(("127.0.0.1", 0))
-        made.settimeout(2)
+        made.settimeout(60)
         yield made

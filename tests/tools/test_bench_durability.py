@@ -7,6 +7,8 @@ import pytest
 from tests.netns import needs_bpf, needs_namespaces
 from tools.bench import durability
 
+pytestmark = pytest.mark.alone
+
 
 @needs_namespaces
 @needs_bpf

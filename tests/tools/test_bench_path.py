@@ -10,6 +10,8 @@ from tests.netns import needs_bpf, needs_namespaces
 from tools.bench import latency, open_loop, path, path_null, path_place
 from tools.bench import partitions_ends as ends
 
+pytestmark = pytest.mark.alone
+
 COMMON = {"ceiling", "measured", "ratio", "lost", "mode", "wait", "cores"}
 THREE = {"p50", "p99", "p99_9"}
 

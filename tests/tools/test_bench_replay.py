@@ -9,7 +9,7 @@ from tools import pcap
 from tools.bench import replay
 from tools.netns import why_not
 
-pytestmark = [needs_namespaces, needs_bpf]
+pytestmark = [needs_namespaces, needs_bpf, pytest.mark.alone]
 
 
 def test_both_are_measured_and_every_engine_keeps_time(capsys):

@@ -7,7 +7,7 @@ import pytest
 from tests.netns import needs_bpf, needs_namespaces
 from tools.bench import sends
 
-pytestmark = [needs_bpf, needs_namespaces]
+pytestmark = [needs_bpf, needs_namespaces, pytest.mark.alone]
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from tools.bench import xdp
 from tools.faults import gate_rig
 from tools.faults.gate_model import Gate
 
-pytestmark = [needs_bpf, needs_namespaces]
+pytestmark = [needs_bpf, needs_namespaces, pytest.mark.alone]
 SHORT = ["--rounds", "1", "--frames", "5000"]
 
 

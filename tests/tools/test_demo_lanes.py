@@ -19,9 +19,11 @@ from tools.flow import make
 from tools.flows.commands import partitions_of
 from tools.sender import UdpSender, payloads
 
+pytestmark = pytest.mark.alone
+
 LIMIT, PARTITIONS, ACCOUNTS = 4_000, 4, 3
 QUEUES = """
-import socket, sys, time
+import re, socket, sys, time
 from tools.demo.scene import NamespaceScene, ORDER_PORT
 from tools.record import frame
 from tools.sender import RawSender
@@ -36,8 +38,14 @@ for number in range(4):
     with place.market():
         with RawSender(pcap.read(sys.argv[2]), "wm1", egress=True) as sender:
             sender.send(0, 10 * (number + 1))
-time.sleep(0.3)
-print(place.appliance.run("ethtool", "-S", "wm0"))
+deadline = time.monotonic() + 60
+while True:
+    words = place.appliance.run("ethtool", "-S", "wm0")
+    if sum(map(int, re.findall(r"rx_queue_\\d+_xdp_packets: (\\d+)", words))) >= 100 \
+            or time.monotonic() > deadline:
+        break
+    time.sleep(0.05)
+print(words)
 place.close()
 """
 

@@ -13,6 +13,8 @@ from tests.tools.lossy_host import NAME, answer, block, mold
 from tools.demo import crowd, material, pace, scene
 from tools.flow import make
 
+pytestmark = pytest.mark.alone
+
 COUNT, RATE = 400, 2000
 EACH = COUNT // 2                                     # of each of two partitions
 NOTHING = {"lost_orders": [], "lost_answers": [], "never": []}

@@ -15,6 +15,8 @@ from tools import pcap
 from tools.record import command
 from tools.sender import payloads
 
+pytestmark = pytest.mark.alone
+
 ROW = ("partition", "instance", "order_port", "group_a", "group_b", "feed_port", "rerequest_ip",
        "rerequest_port", "glimpse_port", "feed_session")
 # Three System Events of ITCH 5.0: locate and tracking 0, midnight, code O, S, Q.
@@ -53,14 +55,14 @@ class Recording:
 
     def until(self, true, sending):
         """Sends again and again until true()."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not true():
             sending()
             assert time.monotonic() < deadline and self.process.poll() is None
             time.sleep(0.05)
 
     def end(self):
-        _, words = self.process.communicate(timeout=30)
+        _, words = self.process.communicate(timeout=60)
         return self.process.returncode, words
 
 

@@ -12,6 +12,8 @@ from tools.faults.relay_way import (
     BLOCK_ALL, BLOCK_MULTICAST, COUNTS, OPEN, Faults, contradictions, fate, logged,
 )
 
+pytestmark = pytest.mark.alone
+
 FRAMES = 4000
 ALL = Faults(drop=0.1, flip=0.05, truncate=0.05, duplicate=0.1, delay=0.1, reorder=0.1)
 

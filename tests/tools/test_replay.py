@@ -48,7 +48,7 @@ def frame_receiver(namespace, device):
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
         made.bind((device, 0x0800))
     made.setsockopt(socket.SOL_SOCKET, 33, 1 << 25)             # SO_RCVBUFFORCE
-    made.settimeout(2)
+    made.settimeout(60)
     return made
 
 
@@ -57,7 +57,7 @@ def udp_receiver(namespace, ip="10.77.0.1", port=26400):
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         made.setsockopt(socket.SOL_SOCKET, 33, 1 << 25)
         made.bind((ip, port))
-    made.settimeout(2)
+    made.settimeout(60)
     return made
 
 
@@ -65,7 +65,7 @@ def run(namespace, *arguments, **more):
     """The command inside a namespace: (exit code, output, complaints)."""
     process = namespace.popen(*COMMAND, *map(str, arguments), stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, **more)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
@@ -115,7 +115,7 @@ def test_answers_come_to_the_senders_sockets(loopback, orders):
             _, source = receiver.recvfrom(2048)
             receiver.sendto(b"answer", source)
             own = sender.receivers[source]
-            own.settimeout(2)
+            own.settimeout(60)
             assert own.recv(100) == b"answer"
 
 
@@ -125,7 +125,7 @@ def test_payloads_need_no_rights_at_all(orders, receiver):
         [*bare, *COMMAND, str(orders), "--socket", "-p", "5000", "--limit", "100", "--json",
          "--login-wait", "0", "--from", "127.0.0.1",
          "--to", "127.0.0.1:{}".format(receiver.getsockname()[1])],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["packets"] == 100
     assert take(receiver, 100) == [frame[42:] for frame in frames(pcap.read(orders))[:100]]
@@ -136,7 +136,7 @@ def test_raw_frames_without_the_right_to_send_them_say_what_to_do(ends, orders):
     process = right.popen("setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw", *COMMAND,
                           str(orders), "-i", "wm1", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True)
-    _, complaint = process.communicate(timeout=60)
+    _, complaint = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "CAP_NET_RAW" in complaint and "sudo" in complaint and "--socket" in complaint
 
@@ -226,7 +226,7 @@ def test_interrupting_prints_the_summary(ends, orders):
     first = process.stderr.readline()
     assert "packets" in first
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 1 and "(stopped)" in out and "pps" in out
     sent = int(out.split(": ")[1].split(" packets")[0].replace(",", ""))
     assert 0 < sent < 1004

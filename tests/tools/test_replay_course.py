@@ -26,6 +26,8 @@ from tools.replay.pacing import schedule
 from tools.replay.report import EDGES_US, Jitter
 from tools.replay.run import Replay
 
+pytestmark = pytest.mark.alone
+
 
 def test_several_files_are_merged_by_time_or_follow_each_other(tmp_path):
     first, second = tmp_path / "a.pcap", tmp_path / "b.pcap"
@@ -57,7 +59,7 @@ def test_pause_and_resume_by_signal_shift_the_times(ends, tmp_path):  # noqa: F8
     napi(left, "wm0")
     path = tmp_path / "a.pcap"
     capture = mixed(path, 1500)
-    heard = Heard(left, "wm0", quiet=5)
+    heard = Heard(left, "wm0")
     begin, paused_s = time.monotonic(), 0.0
     process = right.popen(*COMMAND, str(path), "-i", "wm1", "-p", "500", "--json", "--stats", "0.2",
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -70,7 +72,7 @@ def test_pause_and_resume_by_signal_shift_the_times(ends, tmp_path):  # noqa: F8
         paused_s += 0.3
         process.send_signal(go)
         until(lambda count=count: len(heard.frames) > count)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=120)
     wall_s, told = time.monotonic() - begin, json.loads(out)
     assert (process.returncode, told["packets"], told["paused"]) == (0, 1500, 3)
     assert told["seconds"] <= wall_s - paused_s, "pauses are no part of it"
@@ -79,7 +81,7 @@ def test_pause_and_resume_by_signal_shift_the_times(ends, tmp_path):  # noqa: F8
 
 def until(true):
     """Waits for something."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -87,7 +89,7 @@ def until(true):
 
 def quiet(heard):
     """Waits until nothing came for 0.3 s; how many frames came until then."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         assert time.monotonic() < deadline
         count = len(heard.frames)
@@ -119,7 +121,7 @@ def test_the_iex_capture_keeps_its_bytes_gaps_and_times(ends):  # noqa: F811
     capture = replace(whole, offsets=whole.offsets[:count], lengths=whole.lengths[:count],
                       times_ns=whole.times_ns[:count])
     due = schedule(capture, multiplier=(whole.times_ns[count - 1] - whole.times_ns[0]) / 2e9)
-    heard = Heard(left, "wm0", quiet=2.5)
+    heard = Heard(left, "wm0")
     with right.entered(), LiveEngine(capture, "wm1") as engine:
         job = Replay(capture, engine, due)
         report = job.run()

@@ -1,7 +1,6 @@
 """Every engine on a real wire: its bytes as captured at the other end, why it does not run, and
 what takes its place."""
 
-import contextlib
 import errno
 import json
 import os
@@ -21,6 +20,8 @@ from tools.replay.live import BLOCK_SZ, LINE_SZ, PACKET_MAX, LiveEngine, layout
 from tools.replay.run import Replay
 from tools.sender import SendError
 
+pytestmark = pytest.mark.alone
+
 ENGINES = {"live": LiveEngine, "packet": PacketEngine, "ring": RingEngine}
 
 
@@ -39,25 +40,30 @@ def mixed(path, count=500):
 
 
 class Heard:
-    """A thread that takes what arrives at a device, until it is quiet for so many seconds."""
+    """A thread that takes what arrives at a device, until `all` was asked for and nothing comes."""
 
-    def __init__(self, namespace, device, quiet=0.5):
-        self.sock, self.frames, self.quiet = frame_receiver(namespace, device), [], quiet
-        self.sock.settimeout(20)
+    def __init__(self, namespace, device):
+        self.sock, self.frames = frame_receiver(namespace, device), []
+        self.sock.settimeout(0.5)
+        self.is_over = False
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
     def _run(self):
-        with contextlib.suppress(TimeoutError):
-            while True:
-                try:
-                    self.frames.append(self.sock.recv(8192))
-                except OSError as gone:            # told once when the device goes down
-                    if gone.errno != errno.ENETDOWN:
-                        raise
-                self.sock.settimeout(self.quiet)
+        while True:
+            was_over = self.is_over
+            try:
+                self.frames.append(self.sock.recv(8192))
+            except TimeoutError:
+                if was_over:
+                    return
+            except OSError as gone:                # told once when the device goes down
+                if gone.errno != errno.ENETDOWN:
+                    raise
 
     def all(self):
+        """Everything, called when everything was sent."""
+        self.is_over = True
         self.thread.join()
         self.sock.close()
         return self.frames
@@ -168,7 +174,7 @@ def test_what_the_ring_loses_without_a_carrier_has_failed(ends, tmp_path, timed)
     left, right = ends
     capture = mixed(tmp_path / "a.pcap", 300)
     due = np.arange(len(capture), dtype=np.int64) * 20_000 if timed else None
-    heard = Heard(left, "wm0", quiet=2)
+    heard = Heard(left, "wm0")
     with right.entered(), RingEngine(capture, "wm1") as engine:
         job = Replay(capture, engine, due, loops=3)
         job.before_loop = lambda loop: left.run("ip", "link", "set", "wm0",

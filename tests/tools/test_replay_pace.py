@@ -14,6 +14,8 @@ from tools.replay.pacing import schedule
 from tools.replay.run import Replay
 from tools.sender import wait
 
+pytestmark = pytest.mark.alone
+
 TIME_NS = 1_700_000_000_000_000_000
 
 
@@ -33,13 +35,13 @@ def test_due_times_follow_the_letter(tmp_path):
 
 
 def test_no_packet_is_due_before_its_time():
-    due = np.array([0, 2_000_000, 2_000_000, 5_000_000, 300_000_000], np.int64)
+    due = np.array([0, 2_000_000, 2_000_000, 5_000_000, 5_000_000_000], np.int64)
     zero = time.monotonic_ns()
     assert wait(due, 0, 5, zero, zero + 10**9) >= 1
     assert wait(due, 1, 3, zero, zero + 10**9) == 2 and time.monotonic_ns() - zero >= 2_000_000
     assert wait(due, 3, 4, zero, zero + 10**9) == 1 and time.monotonic_ns() - zero >= 5_000_000
     assert wait(due, 4, 5, zero, zero + 20_000_000) == 0           # the deadline comes first
-    assert 20_000_000 <= time.monotonic_ns() - zero < 300_000_000
+    assert 20_000_000 <= time.monotonic_ns() - zero < 5_000_000_000
 
 
 class Timed(SocketEngine):
@@ -64,7 +66,7 @@ def test_packets_leave_at_their_time_and_never_before(orders, receiver, letter):
         begin = time.monotonic_ns()
         report = Replay(capture, sender, due).run()
         behind = np.array(sender.times_ns) - begin - due
-    assert behind.min() >= 0 and np.median(behind) < 100_000_000
+    assert behind.min() >= 0 and np.median(behind) < 500_000_000
     assert report.packets == 60 and report.bytes == capture.lengths.sum() and not report.stopped
     assert report.seconds >= due[-1] * 1e-9
     assert take(receiver, 60) == [frame[42:] for frame in frames(capture)]
@@ -87,10 +89,10 @@ def test_orders_wait_for_the_logins_before_them(orders, receiver):
     capture = pcap.read(orders, limit=100)
     assert login_count(capture) == 4
     with Timed(capture, receiver) as sender:
-        report = Replay(capture, sender, None, loops=1, logins=4, login_wait=0.2).run()
+        report = Replay(capture, sender, None, loops=1, logins=4, login_wait=1.0).run()
         times = sender.times_ns
-    assert len(times) == 100 and times[4] - times[3] >= 195_000_000
-    assert report.seconds * 1e9 <= times[-1] - times[0] - 195_000_000 + 100_000_000
+    assert len(times) == 100 and times[4] - times[3] >= 995_000_000
+    assert report.seconds * 1e9 < times[-1] - times[0], "the pause is no part of it"
     with Timed(capture, receiver) as sender:
         Replay(capture, sender, schedule(capture, multiplier=10), logins=4, login_wait=0.3).run()
         times = sender.times_ns
