@@ -21,6 +21,23 @@ missing=()
 
 say() { printf 'setup: %s\n' "$*"; }
 
+patiently() {  # runs a command that needs the network up to three times, with a pause between
+    local turn
+    for turn in 1 2; do
+        "$@" && return
+        say "failed, once more in $((20 * turn)) s: $1 $2 $3 ..." >&2
+        sleep $((20 * turn))
+    done
+    "$@"
+}
+
+fetch_packages() {  # installs Debian packages; waits up to ten minutes for another apt to end
+    export DEBIAN_FRONTEND=noninteractive
+    local patience=(-qq -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3)
+    patiently apt-get "${patience[@]}" update </dev/null || say "going on with old lists"
+    patiently apt-get "${patience[@]}" install -y --no-install-recommends "$@" </dev/null >/dev/null
+}
+
 absent() {  # those of the named packages that are not installed
     local package
     for package in "$@"; do
@@ -40,9 +57,7 @@ packages() {
     [ ${#wanted[@]} -eq 0 ] && return
     if [ "$(id -u)" -eq 0 ]; then
         say "installing ${wanted[*]}"
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get update -qq </dev/null
-        apt-get install -y -qq --no-install-recommends "${wanted[@]}" </dev/null >/dev/null
+        fetch_packages "${wanted[@]}"
     else
         missing=("${wanted[@]}")
     fi
@@ -59,9 +74,7 @@ dpdk() {
         return
     fi
     say "installing ${wanted[*]} for the DPDK port"
-    export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -qq </dev/null &&
-        apt-get install -y -qq --no-install-recommends "${wanted[@]}" </dev/null >/dev/null; } ||
+    fetch_packages "${wanted[@]}" ||
         say "no DPDK port: ${wanted[*]} cannot be installed here; all else goes on"
 }
 
@@ -80,9 +93,11 @@ environment() {
     print=$(sha256sum pyproject.toml | cut -d' ' -f1)
     done_before packages "$print" && [ -x .venv/bin/wirematch ] && return
     say "installing the Python packages"
-    .venv/bin/python -m pip install -q --disable-pip-version-check -e ".[tools,test,picture]"
+    local install=(.venv/bin/python -m pip install -q --disable-pip-version-check --retries 5
+                   --timeout 60)
+    patiently "${install[@]}" -e ".[tools,test,picture]"
     # Only its sample data is used: the real half hour of orders that the demo replays.
-    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps "ob-analytics==0.1.0"
+    patiently "${install[@]}" --no-deps "ob-analytics==0.1.0"
     echo "$print" > "$STAMPS/packages"
 }
 
