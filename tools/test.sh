@@ -7,7 +7,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-PYTHON=.venv/bin/python
+PYTHON=${PYTHON:-.venv/bin/python}
 WORKERS=${WORKERS:-4}
 EMPTY=5 INTERRUPTED=2
 NUMBA_CACHE_DIR=$("$PYTHON" -m appliance.shm.cache) || exit

@@ -5,6 +5,8 @@ orders); what must come of them is worked out by sorting. The same shapes with f
 command by command, the very events of the plain Model.
 """
 
+import os
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,8 @@ from tools.bench.adversarial_cases import build, cases
 FAR_CAP, FAR_LEVELS = 1 << 15, 1 << 16       # of cases.build
 WHOLE = {case.name: case for case in cases()}
 SMALL = {case.name: case for case in cases(levels=250, orders=60, apart=50)}
-STEP = 4                                     # commands between two checks of the whole structure
+# Commands between two checks of the whole structure.
+STEP = 4 if os.environ.get("WIREMATCH_LONG") == "1" else 16
 
 
 def send(book, events, commands, burst):
