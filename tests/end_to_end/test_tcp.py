@@ -25,14 +25,17 @@ PATIENCE_S = 20.0
 class Stock:
     """A nasdaq-protocols session in an event loop of its own."""
 
-    def __init__(self, place, account, port, sequence=1, session="", password=None):
+    def __init__(self, place, account, port, sequence=1, session="", password=None,
+                 name=""):
+        """name: of who has no account."""
         self.place, self.loop = place, asyncio.new_event_loop()
         self.session = None
-        name, secret = place.person(account)
+        owner, secret = place.person(account)
+        login = name or owner, password or secret
         try:
             with place.scene.market():
                 self.session = self.run(soup.connect_async(
-                    (place.partition().ip, port), name, password or secret, session, sequence))
+                    (place.partition().ip, port), *login, session, sequence))
         except BaseException:
             self.close()
             raise
