@@ -122,8 +122,10 @@ def test_a_drop_copy_has_the_whole_firm_and_goes_on_over_every_restart(warm, tmp
         with copy(1, session) as reader:
             follow(reader, len(known))
         assert read == known                        # every number has the content that it had
-        with pytest.raises(DropCopyError, match="refused: reason A"), place.scene.market():
-            DropCopy(place.partition(), COPY, "wrong").poll(10.0)
+        with place.scene.market():
+            wrong = DropCopy(place.partition(), COPY, "wrong")
+        with wrong, pytest.raises(DropCopyError, match="refused: reason A"):
+            wrong.poll(10.0)
         assert place.stop() == 0, place.house.words()
 
 

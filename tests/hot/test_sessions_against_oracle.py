@@ -93,6 +93,7 @@ class Both:
                 self.oracle.disconnect(account, now)
             self.product.run()                  # what that said is known before the datagrams
             self.oracle.tick(now)
+            self.look_after(now)
             self.deliver(batch.datagrams, now)
             while self.product.to_supervisor.pop() is not None:
                 pass

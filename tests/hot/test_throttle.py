@@ -1,5 +1,7 @@
 """Throttles and graces in the burst loop: refused, told, ended, kept; and the oracle agrees."""
 
+import random
+
 import numpy as np
 import pytest
 
@@ -227,6 +229,18 @@ class Limited(Both):
               dict(disconnect_grace_ms=1), dict(orders_per_second=4_000, throttle_refusals=10))
     at_once = 16
 
+    def __init__(self, weather):
+        super().__init__(weather)
+        self.batches = self.with_losses(self.batches, random.Random(weather.seed))
+
+    @staticmethod
+    def with_losses(batches, dice):
+        """More sessions that fall silent, of accounts that have a grace."""
+        for batch in batches:
+            if dice.random() < 0.05:
+                batch.disconnects.append(dice.choice((0, 2)))
+            yield batch
+
     def limits(self, idx):
         return self.LIMITS[idx]
 
@@ -242,8 +256,10 @@ class Limited(Both):
         self.oracle.look_after(now)
 
 
-@pytest.mark.parametrize("weather", (Weather(11, 12_000), Weather(12, 12_000, gap_hold_ns=0)),
-                         ids=str)
+WEATHERS = (Weather(11, 12_000), Weather(13, 12_000), Weather(12, 12_000, gap_hold_ns=0))
+
+
+@pytest.mark.parametrize("weather", WEATHERS, ids=str)
 def test_throttles_and_graces_in_a_hostile_network_are_the_oracles(weather):
     both = Limited(weather)
     both.play()

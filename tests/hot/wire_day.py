@@ -134,6 +134,10 @@ class WireDay:
             self.venue.payload(name, mold(client.token, client.seq, [], count=0xFFFF))
         elif way == 2:
             self.venue.tell(kind=LINK_DISCONNECT, account=client.idx)
+            if client.idx == 2:                                # and stays away beyond its grace
+                self._run()
+                self.venue.advance(2_000_000)
+                self._run()
         self.live.discard(name)
 
     def _operator(self, word, rest):
