@@ -13,7 +13,7 @@ Every process calls it and gets the same answer.
                                                                    the journal's files
     recovery@p   recovery_counters, link_tcp, link_tcp_up, image,  feed_log, feed, feed_index,
                  image_chains, image_orders, image_symbols         sessions, chunks, streams,
-                                                                   engine, link_tcp_down
+                                                                   engine, status, link_tcp_down
     portd        portd_status, port_status (of the machine)        descriptors by socket
 
 Both ends of a link map it writable: each index of its header has a line of its own.
@@ -27,7 +27,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from .config.model import Account, Config, Symbol
+from .config.model import Account, Config, DropCopy, Symbol
 from .config.placement import fnv1a64, partition_of, shares
 from .hot import state
 from .hot.depth_state import row_words
@@ -98,6 +98,7 @@ class Partition:
     names: int                    # the instance that its session names end in
     listings: tuple[Listing, ...]
     accounts: tuple[Account, ...]  # every account; its index is the account index everywhere
+    drop_copies: tuple[DropCopy, ...]
     sizes: state.Sizes
     order_port: int               # UDP on interface.ip, and TCP for SoupBinTCP
     group_a: str
@@ -118,6 +119,10 @@ class Partition:
     def order_session(self, day: int, account_idx: int) -> str:
         """Assigned session name of an account on day `day` of the year, ten characters."""
         return self._session(day, "O", account_idx + 1)
+
+    def drop_session(self, day: int, copy_idx: int) -> str:
+        """Session name of a drop copy on day `day` of the year, ten characters."""
+        return self._session(day, "D", copy_idx + 1)
 
     def feed_session(self, day: int) -> str:
         """Session name of the feed on day `day` of the year, ten characters."""
@@ -212,7 +217,7 @@ def build(config: Config, instance=0, names=None) -> Topology:
         partitions.append(Partition(
             p, _of(instance, p), _of(names, p),
             tuple(Listing(symbol, i, p * 1000 + i + 1) for i, symbol in enumerate(symbols)),
-            config.accounts, sizes, config.orders.order_port_base + p,
+            config.accounts, config.drop_copies, sizes, config.orders.order_port_base + p,
             ip_text(ip_number(config.feed.group_a) + p),
             ip_text(ip_number(config.feed.group_b) + p),
             config.feed.port, config.feed.rerequest_port_base + p,

@@ -27,7 +27,8 @@ On several partitions at once, over matchers that die and days that end, blockin
 
 Prices are x 10,000, quantities shares. Everything is single-threaded; a call never blocks longer
 than it is told. Rooms: `channel` (where things are), `orders` and `state` (a session and what is
-known of its orders), `feed` and `book` (both feeds into books), `snapshot` (GLIMPSE), `inorder`
-(lost, doubled and shuffled datagrams into numbered messages), `line` (one partition through
-sessions and instances), `market` and `aio` (all partitions). `example.py` is a whole participant.
+known of its orders), `dropcopy` (what a whole firm is told), `feed` and `book` (both feeds into
+books), `snapshot` (GLIMPSE), `inorder` (lost, doubled and shuffled datagrams into numbered
+messages), `line` (one partition through sessions and instances), `market` and `aio` (all
+partitions). `example.py` is a whole participant.
 """

@@ -44,10 +44,11 @@ class Session:
     """One login of an account on a partition; a new login takes a new Session. Times in seconds.
 
     `bind`: the local (ip, port). `token`: ten letters or digits, new at each login; made up when
-    not given. `session` is the assigned name, "" before the login. `counts`: messages sent,
-    answers, duplicates and overflow (datagrams), gaps and requests (downstream), gaps_answered
-    (requests of the host), malformed, ignored (well-formed, not ours), unsent (refused by the
-    kernel, which is repaired like any loss).
+    not given. `session` is the assigned name, "" before the login. `expelled`: the host ended it,
+    because more of its orders were over its rate (J 0029) than its throttle bears. `counts`:
+    messages sent, answers, duplicates and overflow (datagrams), gaps and requests (downstream),
+    gaps_answered (requests of the host), malformed, ignored (well-formed, not ours), unsent
+    (refused by the kernel, which is repaired like any loss).
 
     OSError when the address cannot be bound.
     """
@@ -72,6 +73,7 @@ class Session:
         self.session, self.next_up, self.sent_blocks = "", 1, {}
         self.spoken_at, self.heard_at = -1e9, clock()
         self.login_packet, self.login_due = b"", 0.0
+        self.expelled = False
 
     def login(self, requested: int = 1, timeout: float = 5.0) -> str:
         """Logs in, asking for acknowledgements from number `requested` on (0: only new ones).
@@ -129,8 +131,9 @@ class Session:
 
     @property
     def ended(self) -> bool:
-        """Whether the host ended the session and every acknowledgement of it came."""
-        return self.stream.ended
+        """Whether the host ended the session: the day is over and every acknowledgement of it
+        came, or `expelled`, which says that another login may follow at once."""
+        return self.stream.ended or self.expelled
 
     @property
     def local_ip(self) -> str:
@@ -261,10 +264,15 @@ class Session:
         self.counts["ignored"] += not ours
 
     def _control(self, packet):
-        """The answer to the login; False for anything else."""
-        answer = parse_block(packet.blocks[0]) if packet.blocks and not self.session else None
+        """The answer to the login, or the end of a session whose throttle refused too much; False
+        for anything else."""
+        answer = parse_block(packet.blocks[0]) if packet.blocks else None
         if answer is None or answer.letter not in "AJ":
             return False
+        if self.session:
+            expels = answer.letter == "J" and answer.reason == "S" and packet.session == self.token
+            self.expelled |= expels
+            return expels
         if answer.letter == "A":
             self.session = answer.session
             self.stream.begin(answer.sequence)

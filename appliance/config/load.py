@@ -15,11 +15,14 @@ import msgspec
 
 from . import sanity
 from .mistakes import ConfigError, Source, did_you_mean, dotted, place, refused
-from .model import Account, AccountDefaults, Config, Settings, Symbol, SymbolDefaults
+from .model import (
+    Account, AccountDefaults, Config, DropCopy, DropCopyDefaults, Settings, Symbol, SymbolDefaults,
+)
 from .placement import shares
 
 DEFAULTS = Path(__file__).with_name("defaults.toml")
-LIST_KEYS = ("symbols", "accounts")
+LIST_KEYS = ("symbols", "accounts", "drop_copies")
+MAY_BE_EMPTY = ("drop_copies",)
 REMARK_KEYS = ("flow",)            # a table of an order file's maker; not ours, not judged
 
 
@@ -42,16 +45,18 @@ def load(path) -> Config:
                                        merged.get("symbol_defaults"), wrong)
     accounts, accounts_source = _entries(files, "accounts_file", "accounts", Account,
                                          AccountDefaults, merged.get("account_defaults"), wrong)
+    copies, _ = _entries(files, "accounts_file", "drop_copies", DropCopy, DropCopyDefaults,
+                         merged.get("account_defaults"), wrong)
     where = {"main": source, "symbols": symbols_source, "accounts": accounts_source}
     if not wrong:
         merged["name"] = given.get("name", merged["name"])
         merged["runtime_dir"] = merged["runtime_dir"].replace("{name}", merged["name"])
         durability = merged["durability"]
         durability["directory"] = durability["directory"].replace("{name}", merged["name"])
-    sanity.judge(where, merged, symbols, accounts, wrong)
+    sanity.judge(where, merged, symbols, accounts, copies, wrong)
     if wrong:
         raise ConfigError(list(dict.fromkeys(wrong)))
-    return _freeze(path, merged, symbols, accounts)
+    return _freeze(path, merged, symbols, accounts, copies)
 
 
 def freeze(config: Config, path) -> None:
@@ -80,9 +85,11 @@ def warnings(config: Config) -> list[str]:
     path = Path(config.path).parent / config.accounts_file
     if path.stat().st_mode & 0o007:
         found.append(f"{path}: everyone may read the passwords in it; chmod 640 it")
-    found += [f"account {account.name}: no sources, so it cannot log in"
-              for account in config.accounts if not account.sources]
-    plain = [account.name for account in config.accounts if account.password is not None]
+    people = [("account", each) for each in config.accounts]
+    people += [("drop copy", each) for each in config.drop_copies]
+    found += [f"{what} {each.name}: no sources, so it cannot log in"
+              for what, each in people if not each.sources]
+    plain = [each.name for _, each in people if each.password is not None]
     if plain:
         more = f" and {len(plain) - 3} more" if len(plain) > 3 else ""
         found.append(f"{path}: plain passwords of {', '.join(plain[:3])}{more}; replace them by "
@@ -152,13 +159,14 @@ def _entries(files, file_key, list_key, kind, defaults_kind, defaults, wrong):
     for key in content:
         if key not in LIST_KEYS and key not in REMARK_KEYS:
             wrong.append(f"{place(source, (key,))}: {key}: unknown key"
-                         f"{did_you_mean(key, LIST_KEYS)}; known here: [[symbols]], [[accounts]]")
+                         f"{did_you_mean(key, LIST_KEYS)}; known here: "
+                         "[[symbols]], [[accounts]], [[drop_copies]]")
     entries = content.get(list_key, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         wrong.append(f"{place(source, (list_key,))}: {list_key}: must be tables, "
                      f"each begun by [[{list_key}]]")
         return [], source
-    if not entries:
+    if not entries and list_key not in MAY_BE_EMPTY:
         wrong.append(f"{source.path}: {list_key}: there is none; at least one [[{list_key}]] "
                      "is needed")
     known = set(defaults_kind.__struct_fields__)
@@ -170,12 +178,13 @@ def _entries(files, file_key, list_key, kind, defaults_kind, defaults, wrong):
     return full, source
 
 
-def _freeze(path, merged, symbols, accounts):
+def _freeze(path, merged, symbols, accounts, copies):
     settings = msgspec.convert(merged, Settings)
     values = {name: getattr(settings, name) for name in settings.__struct_fields__}
     lists = (tuple(msgspec.convert(entry, Symbol) for entry in symbols),
-             tuple(msgspec.convert(entry, Account) for entry in accounts))
+             tuple(msgspec.convert(entry, Account) for entry in accounts),
+             tuple(msgspec.convert(entry, DropCopy) for entry in copies))
     text = msgspec.json.encode([msgspec.to_builtins(settings), *map(msgspec.to_builtins, lists)],
                                order="sorted")
-    return Config(**values, symbols=lists[0], accounts=lists[1], path=str(path.resolve()),
-                  digest=hashlib.sha256(text).hexdigest()[:16])
+    return Config(**values, symbols=lists[0], accounts=lists[1], drop_copies=lists[2],
+                  path=str(path.resolve()), digest=hashlib.sha256(text).hexdigest()[:16])

@@ -193,6 +193,10 @@ class AccountDefaults(_Table):
     sources: list[Ip]
     smp: Literal["off", "oldest", "newest", "decrement"]
     cancel_on_disconnect: bool
+    disconnect_grace_ms: _number(0, 3_600_000)
+    orders_per_second: _number(0, 1_000_000, "0 no throttle")
+    orders_burst: _number(0, 1_000_000, "orders, 0: a second's")
+    throttle_refusals: _number(0, 1_000_000, "orders, 0 never")
     max_pages: _number(1, 65535)
 
 
@@ -200,6 +204,21 @@ class Account(AccountDefaults):
     """[[accounts]] of the accounts file: exactly one of password and password_hash."""
 
     name: AccountName
+    password: Password | None = None
+    password_hash: PasswordHash | None = None
+
+
+class DropCopyDefaults(_Table):
+    """What a drop copy takes from [account_defaults]."""
+
+    sources: list[Ip]
+
+
+class DropCopy(DropCopyDefaults):
+    """[[drop_copies]] of the accounts file: exactly one of password and password_hash."""
+
+    name: AccountName
+    firm: _text(r"^[A-Za-z0-9]{1,4}\Z", "1 to 4 letters or digits")
     password: Password | None = None
     password_hash: PasswordHash | None = None
 
@@ -248,6 +267,7 @@ class Config(Settings, frozen=True, kw_only=True):
 
     symbols: tuple[Symbol, ...]
     accounts: tuple[Account, ...]
+    drop_copies: tuple[DropCopy, ...]
     path: str              # absolute path of the main file
     digest: str            # of all values, 16 hexadecimal digits
 

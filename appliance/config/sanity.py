@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from ..layout.wire_session import MOLD_PAYLOAD_MAX
 from .mistakes import dotted, place, shown
+from .people import disconnects, drop_copies, one_password, throttle
 from .model import (
     ACCOUNTS_MAX,
     PARTITIONS_MAX,
@@ -29,7 +30,7 @@ POWERS = (("capacity", "feed_bytes"), ("capacity", "feed_messages"), ("capacity"
           ("capacity", "link_depth"), ("port", "rx_frames"), ("port", "tx_frames"))
 
 
-def judge(where, settings, symbols, accounts, wrong) -> None:
+def judge(where, settings, symbols, accounts, copies, wrong) -> None:
     """Appends a complaint for everything that does not go together.
 
     where: Source of "main", "symbols", "accounts" (None when the file could not be read).
@@ -46,6 +47,7 @@ def judge(where, settings, symbols, accounts, wrong) -> None:
         _symbols(settings, symbols, _Speaker(where["symbols"], wrong))
     if where["accounts"]:
         _accounts(settings, accounts, _Speaker(where["accounts"], wrong))
+        drop_copies(accounts, copies, _Speaker(where["accounts"], wrong))
 
 
 class _Speaker:
@@ -305,11 +307,9 @@ def _accounts(settings, accounts, speaker):
                     f"{2 * len(accounts) * 64 // 63 + 10} at least, two for each and a margin")
     sources = set()
     for i, entry in enumerate(accounts):
-        given = [key for key in ("password", "password_hash") if key in entry]
-        if len(given) != 1:
-            speaker.say(("accounts", i, "password"), ": give exactly one of password and "
-                        f"password_hash, not {'both' if given else 'none'}; a hash is made by: "
-                        "wirematch account hash")
+        one_password("accounts", i, entry, speaker)
+        throttle(i, entry, speaker)
+        disconnects(i, entry, speaker)
         quota = _get(entry, "max_pages")
         default = _get(settings, "account_defaults", "max_pages")
         if pages and quota and quota >= pages and quota != default:

@@ -18,7 +18,7 @@ CALM_S = 60.0                     # trading this long makes an earlier crash for
 KINDS = {getattr(record, name): name for name in (
     "ENTER", "CANCEL", "REPLACE", "MODIFY", "MASS_CANCEL", "DISABLE", "ENABLE", "QUERY", "REJECT",
     "IGNORE", "LOGIN", "LOGOUT", "DISCONNECT", "SKIP", "FILLER", "CLOCK", "DAY_START", "DAY_END",
-    "MARKET_OPEN", "HALT", "BUST", "IMBALANCE")}
+    "MARKET_OPEN", "HALT", "BUST", "IMBALANCE", "GRACE_OVER")}
 
 
 def last_command(header, ring) -> tuple[str, str]:

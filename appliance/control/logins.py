@@ -10,7 +10,8 @@ asked for, a number that is none). A datagram that is no login gets no answer.
 Where the file has a hash instead of a password the check takes some 50 ms in another thread: the
 datagram is "checking" and `ready` has its answer later; "busy" ones find too many checks before
 them and get none. Participants repeat their logins anyway, and so does recovery for those over TCP.
-A TCP session is one with source port 0, which no datagram may claim.
+A TCP session is one with source port 0, which no datagram may claim. Drop copies, which log in over
+TCP alone, are numbered on behind the accounts; recovery serves them, no matcher hears of them.
 """
 
 from concurrent.futures import Future
@@ -27,7 +28,8 @@ NOT_AUTHORISED, NOT_AVAILABLE = ord("A"), ord("S")
 _ALPHANUMERIC = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _NUMBER_MAX = (1 << 63) - 1
 OUTCOMES = ("bound", "repeated", "not_a_login", "name_or_password", "source", "token_malformed",
-            "token_reused", "other_session", "bad_number", "checking", "busy", "checked")
+            "token_reused", "other_session", "bad_number", "checking", "busy", "checked",
+            "drop_copy")
 
 
 @dataclass(frozen=True)
@@ -71,23 +73,28 @@ class Desk:
     """Logins of one instance of one partition.
 
     sessions: SESSION[accounts], read-only. used: token -> account index of the whole day; it is
-    handed on to the next instance's desk. checker: of all partitions; without one the desk makes
+    handed on to the next instance's desk; bound: the login under which each account trades, kept as
+    long as sessions are. checker: of all partitions; without one the desk makes
     its own. tally counts how each datagram was taken: one that waits for its password's check is
     "checking" and then counted once more, with its end.
     """
 
-    def __init__(self, partition, day, sessions, used, silence_ns, checker=None):
+    def __init__(self, partition, day, sessions, used, silence_ns, checker=None, bound=None):
         self.partition, self.sessions, self.used = partition, sessions, used
         self.silence_ns = silence_ns
         self.names = [partition.order_session(day, i).encode()
                       for i in range(len(partition.accounts))]
-        self.by_name = {account.name.lower().encode(): i
-                        for i, account in enumerate(partition.accounts)}
-        self.checker = checker or Checker(partition.accounts)
+        self.account_cnt = len(self.names)
+        copies = tuple(getattr(partition, "drop_copies", ()))
+        self.names += [partition.drop_session(day, i).encode() for i in range(len(copies))]
+        people = (*partition.accounts, *copies)
+        self.by_name = {person.name.lower().encode(): i for i, person in enumerate(people)}
+        self.checker = checker or Checker(people)
         self.pending: dict[Request, tuple[dict, Future]] = {}
-        self.sources = [frozenset(ip_number(ip) for ip in a.sources) for a in partition.accounts]
-        self.bound: dict[int, Bound] = {}
+        self.sources = [frozenset(ip_number(ip) for ip in each.sources) for each in people]
+        self.bound: dict[int, Bound] = {} if bound is None else bound
         self.told: dict[int, int] = {}
+        self.expulsions = None
         self.tally = dict.fromkeys(OUTCOMES, 0)
 
     def answer(self, record: dict) -> tuple[str, dict | None]:
@@ -127,11 +134,11 @@ class Desk:
     def _reply(self, record, request, account, right):
         outcome = "name_or_password"
         if right:
-            outcome = self._judge(request, account, record["kind"] == shared.LINK_CHECK)
+            outcome = self._judge(request, account, record["kind"])
         self._tallied(outcome)
         reply = {"ip": request.ip, "udp_port": request.udp_port, "mac": record["mac"],
                  "token": request.token}
-        if outcome in ("bound", "repeated", "checked"):
+        if outcome in ("bound", "repeated", "checked", "drop_copy"):
             number = 0 if outcome == "checked" else int(request.number)
             return outcome, reply | {
                 "kind": shared.LINK_LOGIN, "account": account, "session": self.names[account],
@@ -140,19 +147,22 @@ class Desk:
         return outcome, reply | {"kind": shared.LINK_REFUSE,
                                  "reason": NOT_AUTHORISED if wrong_person else NOT_AVAILABLE}
 
-    def _judge(self, request, account, only_checked):
+    def _judge(self, request, account, kind):
         """How a login with the right password ends."""
         if request.ip not in self.sources[account]:
             return "source"
-        if only_checked:
+        if kind == shared.LINK_CHECK:
             return "checked"
+        is_copy = account >= self.account_cnt
+        if is_copy and kind != shared.LINK_TCP_LOGIN:
+            return "name_or_password"
         if len(request.token) != 10 or not _ALPHANUMERIC.issuperset(request.token):
             return "token_malformed"
         if request.session not in (b"", self.names[account]):
             return "other_session"
         if not (request.number.isdigit() and request.number.isascii()):
             return "bad_number"
-        return self._token(request, account)
+        return "drop_copy" if is_copy else self._token(request, account)
 
     def _token(self, request, account):
         """A token is good once a day; only the login that it made may repeat it, while it lives."""
@@ -168,6 +178,17 @@ class Desk:
         ended = (int(session["state"]) == shared.SESSION_ENDED
                  and int(session["epoch"]) >= bound.epoch)
         return "token_reused" if ended else "repeated"
+
+    def expelled(self) -> list[str]:
+        """Of each account whose throttle has ended a session since the last call: what to tell the
+        operator. The first call only looks."""
+        counts = self.sessions["expulsions"].astype(int)
+        before, self.expulsions = self.expulsions, counts
+        if before is None:
+            return []
+        return [f"{self.partition.accounts[account].name} was disconnected, {counts[account]} "
+                "times today: its throttle_refusals orders were refused (0029) within a second; it "
+                "may log in again" for account in np.flatnonzero(counts > before)]
 
     def silent(self, now_ns: int) -> list[dict]:
         """LINK_DISCONNECT fields for live sessions not heard for the limit, once a login each.
@@ -187,6 +208,13 @@ class Desk:
             found.append({"kind": shared.LINK_DISCONNECT, "account": account, "token": token,
                           "ip": int(session["ip"]), "udp_port": int(session["udp_port"])})
         return found
+
+
+def welcome(record: dict, answer: dict) -> str:
+    """A login that is in, in words."""
+    port = f":{record['udp_port']}" if record["udp_port"] else " over TCP"
+    return (f"{parse(record).name.decode('ascii', 'replace')} logged in from "
+            f"{ip_text(record['ip'])}{port} as {answer['session'].decode()}")
 
 
 def describe(record: dict, outcome: str) -> str:

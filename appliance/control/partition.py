@@ -7,10 +7,11 @@ from ..host import cores
 from ..layout import shared
 from ..shm import region
 from ..stages import recovery
-from . import children, crashes, logins, losses, status
+from . import children, crashes, logins, losses, past_logins, status
 from .alarms import ERROR, log, of_partition
 from .journalside import JournalSide
 from .shadowside import ShadowSide
+from .watched import WATCHED
 
 LOGINS_A_TICK = 64
 RECOVERY_PAUSE_S = 5.0       # between two starts of a recovery that cannot work
@@ -18,23 +19,6 @@ STATES, BUST_REASONS, CROSSES = tuple("HPQT"), tuple("ECSX"), tuple("OCH")
 PHASE_OPEN, PHASE_CLOSED = 1, 2        # engine.phase
 NUMBER_BITS = 56                     # a match number on the wire: partition << 56 | n
 NUMBER_MASK = (1 << NUMBER_BITS) - 1
-# Counters whose growth an operator must know: (counter, what it means and what to do).
-WATCHED = (
-    ("capacity_rejects", "orders were refused because a pool is empty; see [capacity]"),
-    ("stream_full", "acknowledgements found no room; raise capacity.chunks"),
-    ("feed_overrun", "feed messages were overwritten unsent; raise capacity.feed_bytes"),
-    ("twin_lost", "messages are missing on feed B: its interface does not take them; see "
-                  "feed.interface_b"),
-    ("twin_unended", "days ended without a word of it on feed B: its interface took nothing; see "
-                     "feed.interface_b"),
-    ("rx_control_full", "logins were dropped because the control link is full"),
-    ("rx_vlan", "datagrams for an order port came in a VLAN, and our answers carry no tag: so "
-                "they are not taken: let the switch take the tag off (an untagged port)"),
-    ("rx_checksum", "datagrams had a wrong UDP checksum, or one that was left to an offload (at "
-                    "their sender: ethtool -K IF tx off)"),
-    ("tx_no_frame", "times every transmit frame was on its way: the device or portd does not give "
-                    "them back, or port.tx_frames is too small; what waits is sent later"),
-)
 
 
 class PartitionDesk:
@@ -51,6 +35,7 @@ class PartitionDesk:
         self.boot_failures, self.died_s = 0, 0.0
         self.crashes = crashes.Crashes(topology.config.supervision.crash_limit)
         self.used_tokens: dict[bytes, int] = {}
+        self.bound: dict[int, logins.Bound] = {}
         self.tally = dict.fromkeys(logins.OUTCOMES, 0)
         self.seen = dict.fromkeys((name for name, _ in WATCHED), 0)
         self.sends = losses.Sends(idx, self.config.interface.name, alarms)
@@ -83,17 +68,29 @@ class PartitionDesk:
         self.waiting, self.quoting = [], set()
         self.market_opened, self.day_over = not opens_later, False
         self.forkserver, self.core_map, self.config_path = forkserver, core_map, config_path
+        if self.level == "none":
+            self.bound = {}                        # nobody's session goes on
         self._open_desk()
         if self.level != "none":
             self.journal = JournalSide(part, self.level, self.alarms)
             names = self.journal.start(forkserver, self._arguments(), core_map)
             self.part = topo.build(self.config, part.instance, names).partitions[self.idx]
             self._tell_begin(self.journal.row)
+            self._remember_logins(self.journal.row)
             self._open_desk()
 
     def _open_desk(self):
         self.desk = logins.Desk(self.part, self.day, self.sessions, self.used_tokens,
-                                self.config.orders.silence_ms * 1_000_000, self.checker)
+                                self.config.orders.silence_ms * 1_000_000, self.checker,
+                                self.bound)
+
+    def _remember_logins(self, row):
+        """What a launcher before this one knew of the sessions that go on."""
+        if not row["begin_seq"]:
+            self.bound.clear()
+        elif not self.used_tokens:
+            self.used_tokens, self.bound = past_logins.past_logins(self.part.journal_folder(
+                self.config, topo.date_of(self.config.day.time_zone, self.midnight_ns)))
 
     def _tell_begin(self, row):
         if row["lost_tail"]:
@@ -173,7 +170,7 @@ class PartitionDesk:
         self.next_instance(instance)
         self.midnight_ns, self.day = midnight_ns, day
         self.record_offset_ns = time.time_ns() - time.monotonic_ns() - midnight_ns
-        self.used_tokens = {}
+        self.used_tokens, self.bound = {}, {}
         self.tally = dict.fromkeys(logins.OUTCOMES, 0)
 
     def forget(self):
@@ -212,10 +209,8 @@ class PartitionDesk:
         if answer is not None and not (over_tcp and outcome not in ("bound", "repeated")):
             self.waiting.append(answer)
             self._push()
-        if outcome == "bound":
-            port = " over TCP" if over_tcp else f":{record['udp_port']}"
-            log(f"{self.part.accounts[answer['account']].name} logged in from "
-                f"{topo.ip_text(record['ip'])}{port} as {answer['session'].decode()}")
+        if outcome in ("bound", "drop_copy"):
+            log(logins.welcome(record, answer))
         elif answer is not None and outcome not in ("repeated", "checked"):
             self.sound("login-refused", logins.describe(record, outcome))
 
@@ -232,6 +227,8 @@ class PartitionDesk:
             name = self.part.accounts[record["account"]].name
             log(f"{name} was silent for {self.config.orders.silence_ms} ms: disconnected", 4)
             self.waiting.append(record)
+        for words in self.desk.expelled():
+            self.sound("throttle-disconnect", f"partition {self.idx}: {words}")
         self._push()
 
     # -- watching ---------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ SALT_SZ, KEY_SZ = 16, 32
 PREFIX = f"scrypt${LG_N}${R}${P}$"
 NAME_SZ, NICE = 6, 10
 _MEMORY_MAX = 64 << 20
+TABLES = ("accounts", "drop_copies")
+_BEGIN = re.compile(rf"\s*\[\[\s*({'|'.join(TABLES)})\s*\]\]")
 _LINE = re.compile(r"""(\s*)password(\s*=\s*)("(?:[^"\\]|\\.)*"|'[^']*')(.*)""", re.DOTALL)
 
 
@@ -139,26 +141,35 @@ def protect(path) -> int:
         before = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SecretError(f"{path}: cannot be read: {error}") from error
-    accounts = before.get("accounts", [])
-    if not isinstance(accounts, list) or not all(isinstance(entry, dict) for entry in accounts):
-        raise SecretError(f"{path}: accounts: must be tables, each begun by [[accounts]]")
-    hashes = {}
-    for i, entry in enumerate(accounts):
-        if isinstance(entry.get("password"), str):
-            try:
-                hashes[i] = make_hash(entry["password"])
-            except SecretError as error:
-                raise SecretError(f"{path}: accounts[{i}].password: {error}") from error
+    hashes, wanted = {}, dict(before)
+    for table in TABLES:
+        entries = before.get(table, [])
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise SecretError(f"{path}: {table}: must be tables, each begun by [[{table}]]")
+        for i, entry in enumerate(entries):
+            if isinstance(entry.get("password"), str):
+                try:
+                    hashes[table, i] = make_hash(entry["password"])
+                except SecretError as error:
+                    raise SecretError(f"{path}: {table}[{i}].password: {error}") from error
+        if table in before:
+            wanted[table] = [_hidden(entry, hashes.get((table, i)))
+                             for i, entry in enumerate(entries)]
     after = _rewritten(text, hashes)
-    wanted = [{key: value for key, value in entry.items() if key != "password" or i not in hashes}
-              | ({"password_hash": hashes[i]} if i in hashes else {})
-              for i, entry in enumerate(accounts)]
-    if _parsed(after) != (before | {"accounts": wanted} if "accounts" in before else before):
+    if _parsed(after) != wanted:
         raise SecretError(f"{path}: not every password stands on a line of its own below "
-                          "[[accounts]], as in: password = \"secret\"; bring them into that form, "
-                          "or put in hashes by hand (wirematch account hash)")
+                          "[[accounts]] or [[drop_copies]], as in: password = \"secret\"; bring "
+                          "them into that form, or put in hashes by hand (wirematch account hash)")
     _replace(path, after)
     return len(hashes)
+
+
+def _hidden(entry, password_hash):
+    """An entry with its hash, if it has one, instead of its password."""
+    if password_hash is None:
+        return entry
+    return {key: value for key, value in entry.items() if key != "password"} | {
+        "password_hash": password_hash}
 
 
 def _parsed(text):
@@ -169,15 +180,16 @@ def _parsed(text):
 
 
 def _rewritten(text, hashes):
-    """The text with the password line of each account in `hashes` replaced."""
-    lines, idx, inside = [], -1, False
+    """The text with the password line of each entry in `hashes`, by (table, index), replaced."""
+    lines, seen, place = [], dict.fromkeys(TABLES, -1), None
     for line in text.splitlines(keepends=True):
-        if re.match(r"\s*\[\[\s*accounts\s*\]\]", line):
-            idx, inside = idx + 1, True
+        if begun := _BEGIN.match(line):
+            seen[begun[1]] += 1
+            place = begun[1], seen[begun[1]]
         elif re.match(r"\s*\[", line):
-            inside = False
-        found = _LINE.fullmatch(line) if inside and idx in hashes else None
-        lines.append(f'{found[1]}password_hash{found[2]}"{hashes[idx]}"{found[4]}' if found
+            place = None
+        found = _LINE.fullmatch(line) if place in hashes else None
+        lines.append(f'{found[1]}password_hash{found[2]}"{hashes[place]}"{found[4]}' if found
                      else line)
     return "".join(lines)
 

@@ -90,7 +90,8 @@ class Appliance:
         if self.cores.realtime and cores.throttled():
             log("cores.realtime: the kernel stops real-time processes for a part of each second; "
                 "see: sysctl kernel.sched_rt_runtime_us=-1", 4)
-        self.checker = Checker(self.config.accounts, cpus=self.cores.rest)
+        self.checker = Checker(
+            self.config.accounts + self.config.drop_copies, cpus=self.cores.rest)
         self.folder = launch.RuntimeFolder(self.topology, lambda: salvage(self.topology))
         if self.folder.was_left_behind:
             log(f"cleared {self.folder.path}: left behind by a launcher that was killed", 4)

@@ -11,6 +11,7 @@ from appliance.hot.kernel import later
 from appliance.hot.pages import find_order, has_room, take
 from appliance.hot.raw import raw_load32, raw_load64, raw_store32, raw_store64
 from appliance.hot.streams import PART_RESERVE, reserve
+from appliance.hot.throttle import over_rate
 from appliance.hot.types import CORE, I64, INLINE, INNER, VOID
 from appliance.layout import codes
 from appliance.layout.record import (
@@ -128,6 +129,9 @@ def enter(core, idx):
     account, cross = np.int64(command["account"]), np.int64(detail["cross"])
     if numbered(core, idx) != APPLY:
         return np.int64(IGNORED)
+    code = over_rate(core, account)
+    if code != 0:
+        return code
     phase = np.int64(core.book.engine[0]["phase"])
     code = _phase_refuses(phase, cross)
     if code != 0:
@@ -246,7 +250,9 @@ def replace(core, idx):
     if target == 0:
         core.counters[_CANCELS_IGNORED] += _ONE
         return np.int64(IGNORED)
-    code = _replace_refused(core, account, target)
+    code = over_rate(core, account)
+    if code == 0:
+        code = _replace_refused(core, account, target)
     if code != 0:
         session["last_user_ref"] = np.uint32(number)
         return code

@@ -20,6 +20,7 @@ from . import counters as names
 from . import engine
 from .counters import INLINED, KERNEL, count as add, record
 from .depth import follow
+from .dues import do_due, something_due
 from .fence import load_acquire_u64, pause, prefetch, store_release_u64
 from .gate import advance, make_ready, may_flush, may_take
 from .idle import all_ended, send_idle
@@ -50,9 +51,9 @@ FRAMES_AHEAD = 4                # asked for before they are parsed
 GIVE_WAY_NS = 50_000
 
 _wait_readable = external("wm_wait_readable", types.int32, types.int32, types.int64)
-_BEAT, _JOURNAL, _FEED, _LIVE = (
+_BEAT, _JOURNAL, _FEED, _LIVE, _SETTLED = (
     MATCHER_STATUS[name].off // 8
-    for name in ("heartbeat_ns", "journal_seq", "feed_seq", "live_orders"))
+    for name in ("heartbeat_ns", "journal_seq", "feed_seq", "live_orders", "settled_ns"))
 _ONE = np.uint64(1)
 
 
@@ -185,8 +186,8 @@ def wait_idle(port, io, p, idle):
 def run(core, port, io, params):
     """The loop; one of WORD_CHANGED, TIME_OVER, IDLE.
 
-    A pass takes pieces of TCP sessions, then link records, then timers, then frames in their order,
-    then flushes and transmits.
+    A pass does what is due of itself (dues.py), takes pieces of TCP sessions, then link records,
+    then timers, then frames in their order, then flushes and transmits.
     Each of these items may leave a job, done before the next item. An order whose time is over
     leaves with the next record; when there is none, with a CLOCK record made for it.
     """
@@ -203,12 +204,16 @@ def run(core, port, io, params):
         now = record_time(io, params, seen)
         if now - io.words[BEAT_NS] >= np.int64(p["beat_ns"]):
             beat(core, io, params, now)
+            store_release_u64(io.status, _SETTLED, np.uint64(now))
         links = waiting_links(io) if takes else np.int64(0)
         pieces = waiting_pieces(io) if takes else np.int64(0)
         timers = np.int64(core.accounts.sessions.size) if io.words[GAP_CNT] and takes \
             else np.int64(0)
-        for item in range(-links - pieces, timers + count + 1):
-            if item < -links:
+        dues = np.int64(takes and something_due(core, now))
+        for item in range(-links - pieces - dues, timers + count + 1):
+            if item < -links - pieces:
+                do_due(core, io, now)
+            elif item < -links:
                 poll_piece(core, io, now)
             elif item < 0:
                 poll(core, io)
@@ -227,7 +232,7 @@ def run(core, port, io, params):
                     open_slot(core, io, CLOCK, np.int64(0), np.int64(0))
                 ask_for(io, FLUSH, np.int64(0))
             _work(core, io, params, port.frames, now)
-        done = links + pieces + count + transmit(core, port, io, params, now)
+        done = dues + links + pieces + count + transmit(core, port, io, params, now)
         if count:
             add(core.counters, names.RX_FRAMES, count)
             add(core.counters, names.RX_BURSTS, 1)

@@ -9,7 +9,8 @@ which order, of how many.
                     (I); last the market is open
     DAY_END         the same with the closing cross; then every order leaves (E), the day is closed
     HALT            at a resumption from quotation the symbol's halt cross; then the new state
-    MASS_CANCEL, LOGOUT, DISCONNECT      an account's orders leave, where that is asked for
+    MASS_CANCEL, LOGOUT, DISCONNECT, GRACE_OVER      an account's orders leave, where that is
+                    asked for
 """
 
 import numpy as np
@@ -17,18 +18,20 @@ import numpy as np
 from appliance.hot import halts
 from appliance.hot.admit import APPLY, PHASE_OPEN, PHASE_PRE_OPEN, numbered
 from appliance.hot.auction import collect, collected
+from appliance.hot.grace import grace_over
 from appliance.hot.kernel import later
 from appliance.hot.lifecycle import (
     begin_end_of_day, finish_day, login, logout, make_cancel, next_order, open_market, start_day,
 )
 from appliance.hot.reports import mass_canceled, queried, rejected, switched
+from appliance.hot.throttle import over_rate
 from appliance.hot.timers import expiring_order
 from appliance.hot.trades import bust
 from appliance.hot.types import COURSE, CORE, I64, INNER, VOID
 from appliance.layout import codes
 from appliance.layout.record import (
-    BUST, DAY_END, DAY_START, DISABLE, DISCONNECT, ENABLE, ENTER, HALT, IMBALANCE, LOGIN, LOGOUT,
-    MARKET_OPEN, MASS_CANCEL, MODIFY, QUERY, REJECT, SKIP,
+    BUST, DAY_END, DAY_START, DISABLE, DISCONNECT, ENABLE, ENTER, GRACE_OVER, HALT, IMBALANCE,
+    LOGIN, LOGOUT, MARKET_OPEN, MASS_CANCEL, MODIFY, QUERY, REJECT, SKIP,
 )
 from appliance.layout.shared import COUNTER_INDEX
 
@@ -48,6 +51,9 @@ def _account_command(core, idx, kind):
     code, account = np.int64(core.burst.details[idx]["reject"]), core.burst.commands[idx]["account"]
     if numbered(core, idx) != APPLY:
         return np.int64(0)
+    if kind == REJECT:
+        refused = over_rate(core, np.int64(account))
+        code = refused if refused != 0 else code
     if code != 0:
         rejected(core, idx, code)
     elif kind == MASS_CANCEL:
@@ -79,7 +85,10 @@ def _own(core, idx, kind):
     elif kind == LOGIN:
         login(core, idx)
     elif kind == LOGOUT or kind == DISCONNECT:
-        if logout(core, account) != 0:
+        if logout(core, account, kind) != 0:
+            stage = np.int64(BULK)
+    elif kind == GRACE_OVER:
+        if grace_over(core, account) != 0:
             stage = np.int64(BULK)
     elif kind == DAY_START:
         start_day(core, idx)

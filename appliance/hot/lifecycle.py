@@ -9,13 +9,15 @@ import numpy as np
 from appliance.hot.admit import PHASE_BEFORE, PHASE_CLOSED, PHASE_OPEN, PHASE_PRE_OPEN
 from appliance.hot.feed import directory, trading_action
 from appliance.hot.feed import system_event as feed_event
+from appliance.hot.grace import begin_grace, end_grace
 from appliance.hot.kernel import later
 from appliance.hot.raw import raw_load16, raw_load32, raw_load64, raw_store16, raw_store32
 from appliance.hot.reports import system_event as account_event
+from appliance.hot.throttle import count_expulsion, forget_refusals
 from appliance.hot.tokens import insert_token, remove_token
 from appliance.hot.types import CORE, I64, INNER, U64, VOID
 from appliance.layout import codes
-from appliance.layout.record import CANCEL, DETAIL, OPENS_LATER, TAG_GROUP
+from appliance.layout.record import CANCEL, DETAIL, DISCONNECT, OPENS_LATER, TAG_GROUP
 from appliance.layout.shared import COUNTER_INDEX, SESSION, SESSION_ENDED, SESSION_LIVE
 
 _ONE = np.uint64(1)
@@ -97,7 +99,9 @@ def login(core, idx):
         if session["token_hi"] == token_hi and session["token_lo"] == token_lo \
                 and session["ip"] == detail["ip"] and session["udp_port"] == detail["udp_port"]:
             return
+        forget_refusals(core, account)
         remove_token(core.accounts, account)
+    end_grace(core, account)
     session["state"] = np.uint32(SESSION_LIVE)
     session["epoch"] += np.uint32(1)
     session["token_hi"], session["token_lo"] = token_hi, token_lo
@@ -120,16 +124,25 @@ def login(core, idx):
     core.counters[_LOGINS] += _ONE
 
 
-@later(I64(CORE, I64), **INNER)
-def logout(core, account):
-    """Ends the account's live session; 1 when its orders are to be cancelled now."""
+@later(I64(CORE, I64, I64), **INNER)
+def logout(core, account, kind):
+    """Ends the account's live session; 1 when its orders are to be cancelled now.
+
+    kind: LOGOUT, or DISCONNECT of a session that was lost, which has its grace, or expelled.
+    """
     session = core.accounts.sessions[account]
     if session["state"] != SESSION_LIVE:
         return np.int64(0)
+    expelled = forget_refusals(core, account)
     remove_token(core.accounts, account)
     session["state"] = np.uint32(SESSION_ENDED)
     session["token_hi"], session["token_lo"] = np.uint64(0), np.uint64(0)
     core.counters[_DISCONNECTS] += _ONE
+    if kind == DISCONNECT and expelled != 0:
+        count_expulsion(core, account)
+    elif kind == DISCONNECT and session["cancel_on_disconnect"] != 0 and session["grace_ms"] != 0:
+        begin_grace(core, account)
+        return np.int64(0)
     return np.int64(session["cancel_on_disconnect"] != 0)
 
 

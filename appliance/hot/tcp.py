@@ -3,13 +3,14 @@
 A piece is the datagram that the same messages would be over UDP: MoldUDP64 header with the login's
 token, then blocks. So what follows is what follows a datagram: the same decoding, commands and
 numbers. There are no gaps; the ring loses nothing. A session of TCP has source port 0; its answers
-leave by recovery, which reads them where they are published.
+leave by recovery, which reads them where they are published. A logout is a block; an
+end of session is a connection that was lost.
 """
 
 import numpy as np
 from numba import boolean, int64, void
 
-from ..layout.record import LOGOUT
+from ..layout.record import DISCONNECT
 from ..layout.shared import TCP_PIECE
 from .counters import (
     INLINED, KERNEL, TCP_APPLIED, TCP_BARE, TCP_REFUSED, count as add,
@@ -58,7 +59,7 @@ def _take(core, io, at, sz, now):
     if sz == MOLD_SZ:
         add(core.counters, TCP_BARE, 1)
         if count == END_OF_SESSION:
-            end_session(core, io, account, LOGOUT, np.int64(0))
+            end_session(core, io, account, DISCONNECT, np.int64(0))
         return False
     if seq != np.int64(sessions[account]["next_upstream_seq"]) or not framed(data, at, sz, count):
         add(core.counters, TCP_REFUSED, 1)

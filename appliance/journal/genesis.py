@@ -11,6 +11,8 @@ import numpy as np
 from ..hot import state
 
 FORMAT = 1
+# Of an account, and only where they are not 0: a genesis of a time before they were is still equal.
+OPTIONAL = ("orders_per_second", "orders_burst", "throttle_refusals", "disconnect_grace_ms")
 SMP = {"off": 0, "oldest": 1, "newest": 2, "decrement": 3}
 AIQ = dict(zip(SMP, b"NOWD", strict=True))
 
@@ -31,6 +33,7 @@ def describe(partition, day: int, **also) -> dict:
         "accounts": [{"name": account.name, "session": partition.order_session(day, idx),
                       "firm": account.firm, "smp": account.smp, "max_pages": account.max_pages,
                       "cancel_on_disconnect": account.cancel_on_disconnect}
+                     | {key: getattr(account, key) for key in OPTIONAL if getattr(account, key)}
                      for idx, account in enumerate(partition.accounts)]}
 
 
@@ -67,10 +70,19 @@ def fill_tables(core, genesis: dict) -> None:
     for row, account in zip(core.accounts.sessions, genesis["accounts"]):
         row["page_quota"] = min(account["max_pages"], sizes["pages"] - 1)
         row["cancel_on_disconnect"] = account["cancel_on_disconnect"]
+        set_limits(row, account)
         row["smp_default"] = SMP[account["smp"]]
         row["aiq_default"] = AIQ[account["smp"]]
         row["default_firm"] = text(account["firm"], 4, b" ")
     fill_names(core, genesis)
+
+
+def set_limits(row, account: dict) -> None:
+    """An account's throttle and grace into its SESSION; keys that are missing are 0, none."""
+    rate, burst, refusals, grace_ms = (account.get(key, 0) for key in OPTIONAL)
+    row["order_interval_ns"] = 1_000_000_000 // rate if rate else 0
+    row["order_burst"] = burst or rate
+    row["throttle_refusals"], row["grace_ms"] = refusals, grace_ms
 
 
 def text(value, size, pad):

@@ -24,7 +24,8 @@ def _packed(struct, *names):
 
 ENGINE_ROW = np.dtype(_packed(
     ENGINE, "partition", "phase", "next_order_ref", "next_match", "time_ns", "live_orders",
-    "free_page", "free_far", "free_chunk", "timer_cnt", "parts_owed", "fault", "follow_after"))
+    "free_page", "free_far", "free_chunk", "timer_cnt", "parts_owed", "fault", "follow_after",
+    "mode", "expelled_cnt", "grace_due_ns"))
 JOURNAL_ROW = np.dtype(_packed(JOURNAL_HEADER, "next_seq", "last_ns", "checksum"))
 SYMBOL_ROW = np.dtype(_packed(
     SYMBOL, "name", "tick_size", "lot_size", "locate", "state", "window_ticks", "reference_ticks",
@@ -33,7 +34,8 @@ SESSION_ROW = np.dtype(_packed(
     SESSION, "session_name", "state", "epoch", "token_hi", "token_lo", "ip", "udp_port",
     "next_upstream_seq", "next_seq", "login_seq", "last_user_ref", "page_quota", "page_cnt",
     "live_cnt", "chunk_cnt", "disabled", "cancel_on_disconnect", "smp_default", "aiq_default",
-    "default_firm"))
+    "default_firm", "order_interval_ns", "order_burst", "throttle_ns", "refused_ns",
+    "grace_ns", "throttle_refusals", "refused_cnt", "throttled", "expulsions", "grace_ms"))
 PAGE_ROW = np.dtype([("account", "<u2"), ("key", "<u4")])
 ORDER_ROW = np.dtype([
     ("owner", "<u4"), ("ticks", "<i4"), ("extra", "u1"), *_packed(ORDER, "qty", "total"),
@@ -47,7 +49,8 @@ FEED_ROW = np.dtype([*_packed(FEED_LOG, "session_name", "next_seq", "oldest_seq"
                      ("first_off", "<u8"), ("before", "<u8"), ("end", "<u8")])
 MAC_ROW = np.dtype(_packed(SESSION, "mac"))
 TALLIES = ("orders", "rejects", "trades", "cancels_ignored", "messages_stale", "logins",
-           "disconnects", "capacity_rejects", "orders_expired", "busts_ignored", "stream_full")
+           "disconnects", "capacity_rejects", "orders_expired", "busts_ignored", "stream_full",
+           "throttled", "throttle_disconnects", "graces", "graces_over")
 FIGURES = ("far_scans", "windows_moved")
 UNHASHED = ("mac", "figures")
 TALLY_PLACES = [COUNTER_INDEX[name] for name in TALLIES]

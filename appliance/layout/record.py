@@ -17,6 +17,7 @@ MARKET_OPEN = 24      # ends the pre-open phase that a DAY_START with OPENS_LATE
 HALT = 25             # a symbol's state; detail: side_letter the state, firm the reason
 BUST = 26             # a trade is broken; detail: upstream_seq the match n, side_letter the reason
 IMBALANCE = 27        # NOII messages are due; detail.cross: of which cross
+GRACE_OVER = 36       # a lost session's account has not come back: its orders leave
 
 # command.flags
 POST_ONLY, MARKET = 1, 2
@@ -31,7 +32,7 @@ SMP_OFF, SMP_OLDEST, SMP_NEWEST, SMP_DECREMENT = 0, 1, 2, 3
 
 COMMAND = native(
     "command", 32, "One validated inbound message, as the book sees it.",
-    ("kind", "u8", "ENTER ... IMBALANCE"),
+    ("kind", "u8", "ENTER ... GRACE_OVER"),
     ("side", "u8", "0 buy, 1 sell (side letters B=0; S, T, E=1)"),
     ("tif", "u8", "0 day, 3 immediate, 6 good till time. CANCEL: reason letter, 0 = U"),
     ("flags", "u8", "POST_ONLY ... ON_CLOSE"),

@@ -50,7 +50,8 @@ MATCHER_STATUS = native(
     ("sends", "u64", 8, "system calls that send, those that said EAGAIN, EBUSY, device down, "
                         "another error; frames refused for good, frames not queued, errno of the "
                         "newest other error; all ports of this instance so far"),
-    ("rest", "u8", 56, "zero"),
+    ("settled_ns", "u64", "record time: all that is older stands in the streams"),
+    ("rest", "u8", 48, "zero"),
 )
 
 # Where a partition's frames come from.
@@ -166,7 +167,8 @@ SESSION = native(
     ("token_hi", "u64", "first 8 bytes of the token, big-endian"),
     ("token_lo", "u64", "last 2 bytes, big-endian"),
     ("ip", "u32", "bound source"), ("udp_port", "u16", "bound source port, 0: over TCP"),
-    ("mac", "u8", 6, "where acknowledgements go"), ("pad", "u32", "zero"),
+    ("mac", "u8", 6, "where acknowledgements go"),
+    ("order_interval_ns", "u32", "throttle: time that an order takes, 0 no throttle"),
     ("next_upstream_seq", "u64", "expected client message number"),
     ("heard_ns", "u64", "record time of the last datagram from it"),
     ("sent_ns", "u64", "record time of the last datagram to it"),
@@ -189,7 +191,14 @@ SESSION = native(
     ("gap_end_seq", "u64", "first number beyond the gap"),
     ("released_seq", "u64", "first downstream number that nobody may see yet"),
     ("tcp_epoch", "u32", "newest login over TCP: the rows above are complete when it is epoch"),
-    ("rest", "u8", 52, "zero"),
+    ("order_burst", "u32", "throttle: orders at once"),
+    ("throttle_ns", "u64", "throttle: record time at which its orders so far are paid for"),
+    ("refused_ns", "u64", "first refusal of the second that refused_cnt counts"),
+    ("grace_ns", "u64", "record time at which its orders leave unless it logs in, 0 none"),
+    ("throttle_refusals", "u32", "refusals within a second that end the session, 0 never"),
+    ("refused_cnt", "u32", "refusals in that second"), ("throttled", "u32", "refusals today"),
+    ("expulsions", "u32", "sessions ended for refusals today"),
+    ("grace_ms", "u32", "how long orders outlive a lost session"), ("rest", "u8", 4, "zero"),
 )
 
 CHUNK_SZ = 65536
@@ -295,7 +304,9 @@ ENGINE = native(
     ("parts_owed", "u64", "parts that the booked reserve orders may still show"),
     ("next_far", "u64", "first of the free far slots"),
     ("free_block", "u64", "first of the free far blocks, 0 none"),
-    ("rest", "u8", 48, "zero"),
+    ("mode", "u32", "not 0: throttles at half their rates"),
+    ("expelled_cnt", "u32", "live sessions that their throttle ends"),
+    ("grace_due_ns", "u64", "earliest grace_ns, 0 none"), ("rest", "u8", 32, "zero"),
 )
 
 # The depth block: a row a symbol, DEPTH and then DEPTH_LEVEL[levels] of buys and as many of sells,
@@ -374,6 +385,10 @@ COUNTERS = DISPOSITIONS + (
     ("tcp_applied", "pieces of TCP sessions with new messages"),
     ("tcp_bare", "heartbeats and ends of TCP sessions"),
     ("tcp_refused", "pieces of TCP sessions that are over, or malformed ones"),
+    ("throttled", "orders, replaces and malformed messages over an account's rate: J 0029"),
+    ("throttle_disconnects", "sessions ended because too many were refused within a second"),
+    ("graces", "sessions lost whose orders were given a grace"),
+    ("graces_over", "graces that ended without a login: the orders left"),
 )
 COUNTER_INDEX = {name: idx for idx, (name, _) in enumerate(COUNTERS)}
 COUNTER_CNT = 128

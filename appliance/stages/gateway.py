@@ -6,6 +6,7 @@ the newer takes over. Upstream each connection is a client of the matcher that l
 `link_tcp` (`Upstream`), heartbeats too; the end of the connection is the end of the session.
 Downstream packets are copied from the account's stream in shared memory (`Stream`), as far as they
 are published. Nothing is kept for a slow reader: it is behind, and dropped when it takes nothing.
+Drop copies (dropcopy.py) log in at the same port.
 """
 
 import struct
@@ -104,19 +105,23 @@ class Stream:
 
 class Trader(soup.Connection):
     """A participant. account: -1 before the desk has let it in; stream: None before the matcher has
-    bound the session; next_up: number of its next message."""
+    bound the session; next_up: number of its next message. reader: of a drop copy, which is no
+    account and has no stream of its own."""
 
-    token, account, stream, next_up, told = b"", -1, None, 1, 0.0
+    token, account, stream, next_up, told, reader = b"", -1, None, 1, 0.0, None
 
 
 class Gateway(Service):
-    """sessions, heads, data, engine: the matcher's blocks, read-only. names: of the sessions."""
+    """sessions, heads, data, engine: the matcher's blocks, read-only. names: of the sessions.
+    copies: the drop copies (dropcopy.py), which the desk numbers on behind the accounts."""
 
     connection = Trader
 
-    def __init__(self, listener, caps, selector, silence_s, doorman, upstream, blocks, names):
+    def __init__(self, listener, caps, selector, silence_s, doorman, upstream, blocks, names,
+                 copies=()):
         super().__init__(listener, caps, selector, silence_s)
         self.doorman, self.upstream, self.names = doorman, upstream, names
+        self.copies = copies
         self.sessions, self.heads, self.data, self.engine = blocks
         self.asking: dict[bytes, Trader] = {}
         self.ends: list[tuple[bytes, int]] = []      # of sessions, that found the ring full
@@ -141,7 +146,7 @@ class Gateway(Service):
     # -- login ------------------------------------------------------------------------------------
 
     def is_in(self, conn) -> bool:
-        return conn.stream is not None
+        return conn.stream is not None or conn.reader is not None
 
     def greet(self, conn, login, now):
         conn.token = self.doorman.ask(shared.LINK_TCP_LOGIN, login, conn.ip, now)
@@ -154,9 +159,18 @@ class Gateway(Service):
             return False
         if reason := self.doorman.reason(answer):
             self.refuse(conn, reason, now)
+        elif answer["account"] >= len(self.names):
+            self._open_copy(conn, answer, now)
         else:
             conn.account, conn.told = answer["account"], now
         return True
+
+    def _open_copy(self, conn, answer, now):
+        """Lets a drop copy in."""
+        copy = self.copies[answer["account"] - len(self.names)]
+        conn.reader, conn.heard = copy.open(answer["requested_seq"]), now
+        conn.send(soup.accepted(copy.session, conn.reader.number), now)
+        self.tallies["logins"] += 1
 
     def turn(self, now):
         while self.ends and self.upstream.push(*self.ends[0], MOLD_END_OF_SESSION):
@@ -185,6 +199,9 @@ class Gateway(Service):
 
     def take(self, conn, packets, now):
         """Messages on their way to the matcher, as many a datagram as fit."""
+        if conn.reader is not None:
+            conn.reader.copy.take(packets)
+            return
         blocks, count = bytearray(), 0
         for letter, payload in packets:
             if letter == ord("R"):
@@ -208,19 +225,33 @@ class Gateway(Service):
 
     def pump(self, conn, now):
         """What is published of its stream; heartbeats to the matcher while the client is there."""
+        is_closed = int(self.engine[0]["phase"]) == CLOSED_PHASE
+        if conn.reader is not None:
+            conn.reader.copy.pump(conn, conn.reader, is_closed, now)
+            return
         if not self._has(conn):
-            is_live = int(self.sessions[conn.account]["state"]) == shared.SESSION_LIVE
-            raise Closed("taken_over" if is_live else "disconnected")
+            self._cut_off(conn, now)
+            return
         if conn.heard > conn.told and now - conn.told >= soup.HEARTBEAT_S \
                 and self.upstream.push(conn.token, conn.next_up, MOLD_HEARTBEAT):
             conn.told = now
-        is_closed = int(self.engine[0]["phase"]) == CLOSED_PHASE
-        limit_seq = published(self.sessions, conn.account)
-        while conn.room and (blocks := conn.stream.read(limit_seq, conn.room)) is not None:
-            conn.send(blocks, now)
+        self._read_on(conn, now)
         if is_closed and conn.stream.seq == int(self.sessions[conn.account]["next_seq"]):
             conn.send(soup.packet("Z"), now)
             conn.is_closing = "day_over"
+
+    def _read_on(self, conn, now):
+        limit_seq = published(self.sessions, conn.account)
+        while conn.room and (blocks := conn.stream.read(limit_seq, conn.room)) is not None:
+            conn.send(blocks, now)
+
+    def _cut_off(self, conn, now):
+        """Its session is over, or another login's. One that was ended, by the throttle as a rule,
+        still hears what it was told before that."""
+        if int(self.sessions[conn.account]["state"]) == shared.SESSION_LIVE:
+            raise Closed("taken_over")
+        self._read_on(conn, now)
+        conn.is_closing = "disconnected"
 
     def leave(self, conn, why):
         """The end of the connection is the end of its session, unless a newer login has it."""

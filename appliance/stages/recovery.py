@@ -193,7 +193,8 @@ def main(arguments=None) -> int:
         await_core(*(region.attach(partition.blocks[name], instance=options.instance)[0]
                      for name in ("status", "journal_status")))
         tcp = Tcp(config, partition, options.instance, ip, selector, reader,
-                  [source for account in config.accounts for source in account.sources],
+                  [source for person in (*config.accounts, *config.drop_copies)
+                   for source in person.sources],
                   topo.day_of_year(config.day.time_zone, int(control["midnight_ns"])))
     except (OSError, region.RegionError) as error:
         print(f"recovery@{options.partition}: {error}", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from appliance.host import nic
 from appliance.hot import image
 from appliance.layout import shared
 from appliance.shm import region, ring
-from appliance.stages import service
+from appliance.stages import dropcopy, service
 from appliance.stages.doorman import Doorman
 from appliance.stages.gateway import Gateway, Upstream
 from appliance.stages.glimpse import Glimpse
@@ -50,7 +50,9 @@ class Tcp:
             nic.stream_listener(ip, partition.order_port), caps, selector, silence_s, self.doorman,
             Upstream(attach("link_tcp", True)), blocks,
             [partition.order_session(day, idx).encode()
-             for idx in range(len(partition.accounts))])
+             for idx in range(len(partition.accounts))],
+            dropcopy.build(partition, day, blocks, attach("status"),
+                           config.durability.level == "disk"))
         self.glimpse = Glimpse(
             nic.stream_listener(ip, partition.glimpse_port), caps, selector, silence_s,
             self.doorman, self.snapshots, partition.feed_session(day).encode())

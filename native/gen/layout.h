@@ -16,7 +16,7 @@ typedef __INT32_TYPE__ wm_i32;
 typedef __UINT64_TYPE__ wm_u64;
 typedef __INT64_TYPE__ wm_i64;
 
-#define WM_LAYOUT_DIGEST 0xF4C15FEC7D3E5089ULL
+#define WM_LAYOUT_DIGEST 0x78210825016D16EFULL
 
 #define WM_ENTER 1
 #define WM_CANCEL 2
@@ -40,6 +40,7 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_HALT 25
 #define WM_BUST 26
 #define WM_IMBALANCE 27
+#define WM_GRACE_OVER 36
 #define WM_POST_ONLY 1
 #define WM_MARKET 2
 #define WM_OPENS_LATER 4
@@ -226,10 +227,14 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_COUNTER_TCP_APPLIED 53
 #define WM_COUNTER_TCP_BARE 54
 #define WM_COUNTER_TCP_REFUSED 55
+#define WM_COUNTER_THROTTLED 56
+#define WM_COUNTER_THROTTLE_DISCONNECTS 57
+#define WM_COUNTER_GRACES 58
+#define WM_COUNTER_GRACES_OVER 59
 
 /* One validated inbound message, as the book sees it. */
 struct wm_command {
-    wm_u8 kind;                          /* ENTER ... IMBALANCE */
+    wm_u8 kind;                          /* ENTER ... GRACE_OVER */
     wm_u8 side;                          /* 0 buy, 1 sell (side letters B=0; S, T, E=1) */
     /* 0 day, 3 immediate, 6 good till time. CANCEL: reason letter, 0 = U */
     wm_u8 tif;
@@ -644,7 +649,8 @@ struct wm_matcher_status {
        refused for good, frames not queued, errno of the newest other error; all ports of this
        instance so far */
     wm_u64 sends[8];
-    wm_u8 rest[56];                      /* zero */
+    wm_u64 settled_ns;                   /* record time: all that is older stands in the streams */
+    wm_u8 rest[48];                      /* zero */
 };
 _Static_assert(sizeof(struct wm_matcher_status) == 320, "size");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, state) == 0, "at");
@@ -666,7 +672,8 @@ _Static_assert(__builtin_offsetof(struct wm_matcher_status, reopens) == 120, "at
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, device) == 128, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, present) == 192, "at");
 _Static_assert(__builtin_offsetof(struct wm_matcher_status, sends) == 200, "at");
-_Static_assert(__builtin_offsetof(struct wm_matcher_status, rest) == 264, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, settled_ns) == 264, "at");
+_Static_assert(__builtin_offsetof(struct wm_matcher_status, rest) == 272, "at");
 
 /* The machine's port side; written by portd, read by everyone. */
 struct wm_portd_status {
@@ -804,7 +811,7 @@ struct wm_session {
     wm_u32 ip;                           /* bound source */
     wm_u16 udp_port;                     /* bound source port, 0: over TCP */
     wm_u8 mac[6];                        /* where acknowledgements go */
-    wm_u32 pad;                          /* zero */
+    wm_u32 order_interval_ns;            /* throttle: time that an order takes, 0 no throttle */
     wm_u64 next_upstream_seq;            /* expected client message number */
     wm_u64 heard_ns;                     /* record time of the last datagram from it */
     wm_u64 sent_ns;                      /* record time of the last datagram to it */
@@ -836,7 +843,19 @@ struct wm_session {
     wm_u64 released_seq;                 /* first downstream number that nobody may see yet */
     /* newest login over TCP: the rows above are complete when it is epoch */
     wm_u32 tcp_epoch;
-    wm_u8 rest[52];                      /* zero */
+    wm_u32 order_burst;                  /* throttle: orders at once */
+    /* throttle: record time at which its orders so far are paid for */
+    wm_u64 throttle_ns;
+    wm_u64 refused_ns;                   /* first refusal of the second that refused_cnt counts */
+    /* record time at which its orders leave unless it logs in, 0 none */
+    wm_u64 grace_ns;
+    /* refusals within a second that end the session, 0 never */
+    wm_u32 throttle_refusals;
+    wm_u32 refused_cnt;                  /* refusals in that second */
+    wm_u32 throttled;                    /* refusals today */
+    wm_u32 expulsions;                   /* sessions ended for refusals today */
+    wm_u32 grace_ms;                     /* how long orders outlive a lost session */
+    wm_u8 rest[4];                       /* zero */
 };
 _Static_assert(sizeof(struct wm_session) == 256, "size");
 _Static_assert(__builtin_offsetof(struct wm_session, state) == 0, "at");
@@ -846,7 +865,7 @@ _Static_assert(__builtin_offsetof(struct wm_session, token_lo) == 16, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, ip) == 24, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, udp_port) == 28, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, mac) == 30, "at");
-_Static_assert(__builtin_offsetof(struct wm_session, pad) == 36, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, order_interval_ns) == 36, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, next_upstream_seq) == 40, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, heard_ns) == 48, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, sent_ns) == 56, "at");
@@ -877,7 +896,16 @@ _Static_assert(__builtin_offsetof(struct wm_session, login_seq) == 176, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, gap_end_seq) == 184, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, released_seq) == 192, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, tcp_epoch) == 200, "at");
-_Static_assert(__builtin_offsetof(struct wm_session, rest) == 204, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, order_burst) == 204, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, throttle_ns) == 208, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, refused_ns) == 216, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, grace_ns) == 224, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, throttle_refusals) == 232, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, refused_cnt) == 236, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, throttled) == 240, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, expulsions) == 244, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, grace_ms) == 248, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, rest) == 252, "at");
 
 /* Header, apart from the data, of a stream chunk of CHUNK_SZ bytes: messages grow up, their u32
    offsets down from the end. */
@@ -1073,7 +1101,10 @@ struct wm_engine {
     wm_u64 parts_owed;                   /* parts that the booked reserve orders may still show */
     wm_u64 next_far;                     /* first of the free far slots */
     wm_u64 free_block;                   /* first of the free far blocks, 0 none */
-    wm_u8 rest[48];                      /* zero */
+    wm_u32 mode;                         /* not 0: throttles at half their rates */
+    wm_u32 expelled_cnt;                 /* live sessions that their throttle ends */
+    wm_u64 grace_due_ns;                 /* earliest grace_ns, 0 none */
+    wm_u8 rest[32];                      /* zero */
 };
 _Static_assert(sizeof(struct wm_engine) == 256, "size");
 _Static_assert(__builtin_offsetof(struct wm_engine, next_order_ref) == 0, "at");
@@ -1102,7 +1133,10 @@ _Static_assert(__builtin_offsetof(struct wm_engine, windows_moved) == 176, "at")
 _Static_assert(__builtin_offsetof(struct wm_engine, parts_owed) == 184, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, next_far) == 192, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, free_block) == 200, "at");
-_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 208, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, mode) == 208, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, expelled_cnt) == 212, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, grace_due_ns) == 216, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 224, "at");
 
 /* Head of a symbol's row in the depth block, under a sequence lock. */
 struct wm_depth {

@@ -297,6 +297,18 @@ def test_datagrams_that_are_no_ones_are_counted_and_survived(host, join):
     assert session.expected == 2 and session.session == NAME.decode()
 
 
+def test_a_host_may_end_a_session_that_it_refused_too_much(host, join):
+    session = join()
+    session.login()
+    until(session, lambda: session.expected == 2)
+    host.say(0, packet(b"OTHERTOKEN", 0, [b"JS"]))
+    until(session, lambda: session.counts["ignored"] == 1)
+    assert not session.expelled and not session.ended
+    host.say(0, packet(session.token.encode(), 0, [b"JS"]))
+    until(session, lambda: session.ended)
+    assert session.expelled and session.session == NAME.decode()
+
+
 def test_an_address_that_is_not_here_cannot_be_bound(host):
     with pytest.raises(OSError):
         OrderSession(host.partition, "ACC0", PASSWORD, bind=("192.0.2.1", 0))

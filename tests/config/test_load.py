@@ -256,9 +256,35 @@ def test_symbol_that_makes_no_sense(files, symbol, why):
     (f'name = "A"\npassword = "x"\npassword_hash = "{HASH}"', "not both"),
     (f'name = "A"\npassword_hash = "{HASH[:-2]}"', 'that "wirematch account hash" printed'),
     ('name = "A"\npassword = "x"\nsmp = "both"', 'one of "off", "oldest", "newest", "decrement"'),
+    ('name = "A"\npassword = "x"\norders_burst = 5', "orders_per_second is 0, no throttle"),
+    ('name = "A"\npassword = "x"\nthrottle_refusals = 5', "orders_per_second is 0, no throttle"),
+    ('name = "A"\npassword = "x"\norders_per_second = 2000000', "from 0 to 1000000"),
+    ('name = "A"\npassword = "x"\ndisconnect_grace_ms = 5', "cancel_on_disconnect = false"),
 ])
 def test_account_that_makes_no_sense(files, account, why):
     assert why in " ".join(complaints(files(accounts=f"[[accounts]]\n{account}\n")))
+
+
+@pytest.mark.parametrize("copy, why", [
+    ('name = "ALICE"\npassword = "x"\nfirm = "ONE"', "stands already in accounts[0]"),
+    ('name = "D"\npassword = "x"\nfirm = "TWO"', "no account has this firm; there are \"ONE\""),
+    ('name = "D"\nfirm = "ONE"', "exactly one of password and password_hash, not none"),
+    ('name = "D"\npassword = "x"\nfirm = ""', "1 to 4 letters or digits"),
+    ('name = "D"\npassword = "x"\nfirm = "ONE"\nsmp = "off"', "unknown key"),
+    ('name = "D"\npassword = "x"\nfirm = "ONE"\n[[drop_copies]]\nname = "d"\npassword = "x"\n'
+     'firm = "ONE"', "stands already in drop_copies[0]"),
+])
+def test_drop_copy_that_makes_no_sense(files, copy, why):
+    account = '[[accounts]]\nname = "ALICE"\npassword = "x"\nfirm = "ONE"\n'
+    assert why in " ".join(complaints(files(accounts=f"{account}[[drop_copies]]\n{copy}\n")))
+
+
+def test_drop_copies_have_the_defaults_sources_and_limits_go_with_the_account(files):
+    found = load(files(MAIN + '[account_defaults]\nsources = ["10.0.0.9"]\norders_per_second = 7\n',
+                       accounts='[[accounts]]\nname = "A"\npassword = "x"\nfirm = "ONE"\n'
+                                '[[drop_copies]]\nname = "D"\npassword = "x"\nfirm = "ONE"\n'))
+    assert found.drop_copies[0].sources == ["10.0.0.9"] and found.drop_copies[0].firm == "ONE"
+    assert (found.accounts[0].orders_per_second, found.accounts[0].throttle_refusals) == (7, 0)
 
 
 def test_no_symbols_and_no_accounts(files):

@@ -76,6 +76,18 @@ def test_file_is_protected_in_place_and_the_rest_of_it_stays(tmp_path):
     assert secrets.protect(path) == 0 and path.read_text() == text
 
 
+def test_drop_copies_are_protected_beside_accounts(tmp_path):
+    path = tmp_path / "accounts.toml"
+    path.write_text('[[drop_copies]]\nname = "D"\npassword = "one"\nfirm = "F"\n[[accounts]]\n'
+                    'name = "A"\npassword = "two"\n[[drop_copies]]\nname = "E"\n'
+                    'password = "three"\n')
+    assert secrets.protect(path) == 3
+    found = tomllib.loads(path.read_text())
+    for entry, password in zip((*found["accounts"], *found["drop_copies"]), (b"two", b"one",
+                                                                           b"three"), strict=True):
+        assert secrets.verify(password, entry["password_hash"]) and "password" not in entry
+
+
 @pytest.mark.parametrize("text, why", [
     ('accounts = [{name = "A", password = "x"}]\n', "a line of its own"),
     ('[[accounts]]\nname = "A"\npassword = "two words"\n', "accounts[0].password"),

@@ -16,6 +16,7 @@ import numpy as np
 
 from appliance.hot import burst, io_state, state
 from appliance.hot import port_state as ps
+from appliance.journal.genesis import set_limits
 from appliance.layout import shared
 from appliance.shm.ring import Consumer, Producer
 from appliance.shm.umem import make_null_port, take_captured
@@ -171,6 +172,7 @@ class Venue:
             row["page_quota"] = each.get("page_quota", self.sizes.pages)
             row["cancel_on_disconnect"] = bool(each.get("cancel_on_disconnect"))
             row["smp_default"], row["aiq_default"] = smp, ord("NOWD"[smp])
+            set_limits(row, each)
             row["default_firm"] = np.frombuffer(firm.ljust(4), np.uint8)
             name = f"{day:03d}O{base36(partition, 2)}{base36(idx + 1, 3)}{instance}"
             row["session_name"][:10] = np.frombuffer(name.encode(), np.uint8)

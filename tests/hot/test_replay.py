@@ -21,7 +21,7 @@ BURSTS = (1, 7, 64, 4000)
 OUTSIDE = {"heard_ns", "sent_ns", "sent_seq", "released_seq", "gap_ns", "asked_ns", "held_cnt",
            "asked_down_ns", "dirty", "ended_cnt", "gap_end_seq"}
 EVERY_KIND = set(range(record.ENTER, record.IGNORE + 1)) | set(
-    range(record.LOGIN, record.IMBALANCE + 1))
+    range(record.LOGIN, record.IMBALANCE + 1)) | {record.GRACE_OVER}
 
 
 def played(seed, count, **options):

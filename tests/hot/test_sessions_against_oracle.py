@@ -50,7 +50,7 @@ class Both:
     """The product and the oracle, taking the same batches at the same times."""
 
     def __init__(self, weather):
-        self.accounts = [dict(each, cancel_on_disconnect=idx % 2 == 0)
+        self.accounts = [dict(each, cancel_on_disconnect=idx % 2 == 0) | self.limits(idx)
                          for idx, each in enumerate(ACCOUNTS[:4])]
         symbols = [dict(each, window_ticks=10_000 - 2_048) for each in SYMBOLS]
         self.product = harness.Venue(
@@ -64,10 +64,25 @@ class Both:
         self.batches = batches(weather.seed, SYMBOLS, self.accounts, self.oracle,
                                [each.source for each in self.clients], weather.messages)
 
+    def limits(self, idx):
+        """What more the account of that index has."""
+        return {}
+
+    def look_after(self, now):
+        """What is due of itself, before anything else."""
+
+    def deliver(self, datagrams, now):
+        """One batch's datagrams."""
+        for ip, port, payload in datagrams:
+            self.product.datagram(ip, port, payload)
+            self.oracle.datagram(ip, port, payload, now)
+        self.product.run()
+
     def play(self):
         for number, batch in enumerate(self.batches):
             self.product.advance(batch.passed_ns)
             now = self.product.now_ns
+            self.look_after(now)
             for account, token, requested in batch.logins:
                 name = self.clients[account].name
                 self.product.login(name, requested, token.decode(), run=False)
@@ -78,10 +93,8 @@ class Both:
                 self.oracle.disconnect(account, now)
             self.product.run()                  # what that said is known before the datagrams
             self.oracle.tick(now)
-            for ip, port, payload in batch.datagrams:
-                self.product.datagram(ip, port, payload)
-                self.oracle.datagram(ip, port, payload, now)
-            self.product.run()
+            self.look_after(now)
+            self.deliver(batch.datagrams, now)
             while self.product.to_supervisor.pop() is not None:
                 pass
             different = differing(self.product.dispositions, self.oracle.dispositions)

@@ -16,6 +16,7 @@ from appliance.hot import burst
 from appliance.journal.replay import from_ring
 from appliance.layout.shared import (
     LINK_BUST, LINK_DISCONNECT, LINK_END_DAY, LINK_HALT, LINK_IMBALANCE, LINK_OPEN,
+    SESSION_ENDED,
 )
 from tests.hot.harness import Venue, mold
 from tests.oracle.everything import everything
@@ -24,7 +25,13 @@ SYMBOLS = [dict(name="AAA", tick_size=100, lot_size=100, reference_price=1_000_0
            dict(name="BBB", tick_size=1, lot_size=1, reference_price=10_000, collar=12),
            dict(name="LONGNAME", tick_size=25, lot_size=10, reference_price=250_000, collar=40)]
 ACCOUNTS = [dict(name=f"ACC{idx}", firm=f"FI{idx}", cancel_on_disconnect=idx % 2 == 0,
-                 smp=("off", "oldest", "newest", "decrement")[idx % 4]) for idx in range(6)]
+                 smp=("off", "oldest", "newest", "decrement")[idx % 4]) | limits
+            for idx, limits in enumerate((
+                dict(disconnect_grace_ms=50), dict(orders_per_second=300, orders_burst=20,
+                                                   throttle_refusals=40),
+                dict(disconnect_grace_ms=1), dict(orders_per_second=600),
+                dict(disconnect_grace_ms=1),
+                {}))]
 SIZES = dict(pages=1024, lg_ladder=12, far_cap=256, far_levels=1024, chunks=256,
              feed_bytes=1 << 22, feed_messages=1 << 17, journal=1 << 17, holds=32, link_depth=64)
 
@@ -92,7 +99,7 @@ class WireDay:
 
     def _message(self, account, message):
         name = self.names[account]
-        if name not in self.live:
+        if name not in self.live or self._is_expelled(account):
             self._run()
             self.venue.login(name, requested=self.rng.randrange(4))
             self.live.add(name)
@@ -114,6 +121,10 @@ class WireDay:
         if chance > 0.98:
             self.venue.send(name, [message], seq=client.seq - 1)      # once more: a duplicate
 
+    def _is_expelled(self, account):
+        """Whether its throttle has ended its session."""
+        return self.venue.core.accounts.sessions[account]["state"] == SESSION_ENDED
+
     def _leave(self, name, client):
         """Logs out in the stream or by an end of session, or is cut off, or logs in over itself."""
         way = self.rng.randrange(4)
@@ -123,6 +134,10 @@ class WireDay:
             self.venue.payload(name, mold(client.token, client.seq, [], count=0xFFFF))
         elif way == 2:
             self.venue.tell(kind=LINK_DISCONNECT, account=client.idx)
+            if client.idx == 2:                                # and stays away beyond its grace
+                self._run()
+                self.venue.advance(2_000_000)
+                self._run()
         self.live.discard(name)
 
     def _operator(self, word, rest):

@@ -11,7 +11,7 @@ from tests.oracle.order import CONTINUOUS, DECREMENT, HALT, MARKET_PRICE, NEWEST
 CLOSED, BAD_DISPLAY, BAD_FLOOR, HALTED, NO_SWEEP = 0x0002, 0x0003, 0x0004, 0x0007, 0x0008
 BAD_SIDE, NOT_AUTHORISED, BAD_MIN_QTY, OTHER, NO_PEG = 0x0009, 0x000C, 0x000D, 0x000F, 0x0011
 BAD_QUANTITY, BAD_CROSS, NO_ROUTE, BAD_SYMBOL = 0x0013, 0x0014, 0x0016, 0x0017
-BAD_PRICE, RESTRICTED, BAD_AIQ = 0x001D, 0x0024, 0x0040
+BAD_PRICE, RESTRICTED, BAD_AIQ, TOO_FAST = 0x001D, 0x0024, 0x0040, 0x0029
 
 MARKET_PRICES = (2_000_000_000, 0x7FFFFFFF)
 HIGHEST_PRICE = 1_999_999_900
@@ -60,10 +60,45 @@ def number(tags, tag):
 class Account:
     """What order entry knows of an account."""
 
-    def __init__(self, idx, firm, smp):
+    def __init__(self, idx, firm, smp, throttle=None):
         self.idx, self.firm, self.smp = idx, firm, smp
+        self.throttle = throttle or Throttle()
         self.last_user_ref_num = 0
         self.disabled = False
+
+
+class Throttle:
+    """How many orders an account may send: a bucket of nanoseconds that fills as time passes.
+
+    rate: orders a second, 0 any number; burst: orders at once; refusals: so many refused within a
+    second, counted from the first of them on, and `overdone` says that the session must end.
+    """
+
+    def __init__(self, rate=0, burst=0, refusals=0):
+        self.cost = SECOND_NS // rate if rate else 0
+        self.burst, self.refusals = burst or rate, refusals
+        self.owed, self.at, self.refused, self.overdone = 0, 0, [], False
+
+    def refuses(self, now_ns, halved):
+        """Whether an order at now_ns is one too many; it is charged if not."""
+        if not self.cost:
+            return False
+        cost = 2 * self.cost if halved else self.cost
+        self.owed = max(0, self.owed - (now_ns - self.at))
+        self.at = now_ns
+        if self.owed + cost <= self.burst * cost:
+            self.owed += cost
+            return False
+        if self.refusals and not self.overdone:
+            if self.refused and now_ns - self.refused[0] >= SECOND_NS:
+                self.refused = []
+            self.refused.append(now_ns)
+            self.overdone = len(self.refused) == self.refusals
+        return True
+
+    def session_over(self):
+        """Refusals of a session that is over do not count any more."""
+        self.refused, self.overdone = [], False
 
 
 class Desk:
@@ -74,6 +109,13 @@ class Desk:
         self.counters = counters
         self.symbol_idx = {symbol.name: idx for idx, symbol in enumerate(symbols)}
         self.phase = BEFORE
+        self.is_degraded = False
+
+    def too_fast(self, account):
+        """Whether the account's throttle refuses its next order."""
+        refused = account.throttle.refuses(self.out.time, self.is_degraded)
+        self.counters["throttled"] += refused
+        return refused
 
     def message(self, account_idx, data):
         """Applies one OUCH message (bytes) of an account."""
@@ -86,7 +128,7 @@ class Desk:
             if m.user_ref_num <= account.last_user_ref_num:
                 self.counters["messages_stale"] += 1
             elif m.shape == wire.MALFORMED:
-                self.reject(account, m, OTHER)
+                self.reject(account, m, TOO_FAST if self.too_fast(account) else OTHER)
             else:
                 NUMBERED[m.kind](self, account, m)
         elif m.kind == b"X":
@@ -103,7 +145,7 @@ class Desk:
     # -- orders --------------------------------------------------------------------------------
 
     def enter(self, account, m):
-        fault = self.enter_fault(account, m)
+        fault = TOO_FAST if self.too_fast(account) else self.enter_fault(account, m)
         if fault:
             self.reject(account, m, fault)
             return
@@ -192,6 +234,8 @@ class Desk:
         old = self.book.live[account.idx].get(m.orig_user_ref_num)
         if old is None:
             self.counters["cancels_ignored"] += 1
+        elif self.too_fast(account):
+            self.reject(account, m, TOO_FAST)
         elif self.phase in (BEFORE, OVER):
             self.reject(account, m, CLOSED)
         elif account.disabled:

@@ -97,6 +97,11 @@ class Sessions:
 
     # -- login and its end ---------------------------------------------------------------------
 
+    def is_bound(self, account, token, source):
+        """Whether this very login is the account's live one."""
+        session = self.sessions[account]
+        return session.state == LIVE and (session.token, session.source) == (token, source)
+
     def login(self, account, token, source, requested):
         """Binds a token to an account and a source (ip, port); the answer is one more in `sent`."""
         session = self.sessions[account]

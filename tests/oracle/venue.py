@@ -48,7 +48,7 @@ class Venue:
     symbols: dicts with name, tick_size, lot_size, reference_price (units of 0.0001), collar
     (ticks, 0 for none), state letter and, if not by rule, locate.
     accounts: dicts with name, firm, smp ("off", "oldest", "newest", "decrement"),
-    cancel_on_disconnect.
+    cancel_on_disconnect, disconnect_grace_ms, orders_per_second, orders_burst, throttle_refusals.
     Whatever comes with a time first lets the orders go whose time has come by then. Times are
     nanoseconds since midnight and never go back.
     """
@@ -58,8 +58,13 @@ class Venue:
                  allowed_sources=None):
         self.symbols = [Symbol(partition, idx, each) for idx, each in enumerate(symbols)]
         self.accounts = [
-            entry.Account(idx, text(each.get("firm", ""), 4), each.get("smp", OFF))
+            entry.Account(idx, text(each.get("firm", ""), 4), each.get("smp", OFF),
+                          entry.Throttle(each.get("orders_per_second", 0),
+                                         each.get("orders_burst", 0),
+                                         each.get("throttle_refusals", 0)))
             for idx, each in enumerate(accounts)]
+        self.graces_ns = [each.get("disconnect_grace_ms", 0) * 1_000_000 for each in accounts]
+        self.leaving = {}                    # account -> when the orders of a lost session leave
         self.cancels_on_disconnect = [
             bool(each.get("cancel_on_disconnect")) for each in accounts]
         self.publisher = Publisher(partition, self.symbols, self.accounts)
@@ -185,6 +190,9 @@ class Venue:
         """Binds the ten-byte token to the account and its source."""
         if now_ns is not None:
             self.clock(now_ns)
+        if not self.sessions.is_bound(account, token, (ip, port)):
+            self.leaving.pop(account, None)
+            self.accounts[account].throttle.session_over()
         self.sessions.login(account, token, (ip, port), requested)
 
     def datagram(self, ip, port, payload, now_ns):
@@ -204,12 +212,36 @@ class Venue:
         """The account was silent too long."""
         if now_ns is not None:
             self.clock(now_ns)
-        self.logged_out(account)
+        self.logged_out(account, was_lost=True)
+
+    def look_after(self, now_ns):
+        """Ends sessions whose throttle refused too much, then lets the orders go whose grace is
+        over. Product and test must do this between the same two datagrams."""
+        self.clock(now_ns)
+        for account in self.accounts:
+            session = self.sessions.sessions[account.idx]
+            if account.throttle.overdone:
+                self.publisher.counters["throttle_disconnects"] += 1
+                self.sessions.refuse(session.token, session.source, b"S")
+                self.logged_out(account.idx)
+            elif self.leaving.get(account.idx, now_ns + 1) <= now_ns:
+                del self.leaving[account.idx]
+                self.publisher.counters["graces_over"] += 1
+                self.book.cancel_account(account.idx, b"Z")
 
     # -- what sessions hand over ---------------------------------------------------------------
 
-    def logged_out(self, account):
-        if self.sessions.end(account) and self.cancels_on_disconnect[account]:
+    def logged_out(self, account, was_lost=False):
+        if not self.sessions.end(account):
+            return
+        was_expelled = self.accounts[account].throttle.overdone
+        self.accounts[account].throttle.session_over()
+        if not self.cancels_on_disconnect[account]:
+            return
+        if was_lost and not was_expelled and self.graces_ns[account]:
+            self.publisher.counters["graces"] += 1
+            self.leaving[account] = self.publisher.time + self.graces_ns[account]
+        else:
             self.book.cancel_account(account, b"Z")
 
     def block(self, account, block):

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from appliance.config.model import Account
+from appliance.config.model import Account, DropCopy
 from appliance.control.logins import Desk
 from appliance.hot import image
 from appliance.layout import shared
 from appliance.shm.ring import Consumer, Producer
-from appliance.stages import service, soup
+from appliance.stages import dropcopy, service, soup
 from appliance.stages.doorman import Doorman
 from appliance.stages.gateway import Gateway, Upstream
 from appliance.stages.glimpse import Glimpse
@@ -27,9 +27,10 @@ HOME, DAY = "127.0.0.1", 326
 NAMES = ("ALPHA", "BETA")
 
 
-def account(name):
-    return Account(name=name, password="secret", firm="", sources=[HOME], smp="off",
-                   cancel_on_disconnect=True, max_pages=100)
+def account(name, **more):
+    return Account(**dict(name=name, password="secret", firm="", sources=[HOME], smp="off",
+                          cancel_on_disconnect=True, disconnect_grace_ms=0, orders_per_second=0,
+                          orders_burst=0, throttle_refusals=0, max_pages=100) | more)
 
 
 def listener():
@@ -39,14 +40,22 @@ def listener():
 
 
 class House:
-    """silence_s and caps as of the services; two accounts, one symbol."""
+    """silence_s and caps as of the services; accounts: (name, firm), one symbol. copies: (name,
+    firm) of drop copies. waits: answers wait for the disk (by hand: `released_seq`)."""
 
-    def __init__(self, silence_s=15.0, total=16, of_source=16, sources=(HOME,)):
-        self.venue = Venue(accounts=[{"name": name, "cancel_on_disconnect": True}
-                                     for name in NAMES], day=DAY, sizes={"link_depth": 64})
+    def __init__(self, silence_s=15.0, total=16, of_source=16, sources=(HOME,), accounts=None,
+                 copies=(), waits=False, limits=None):
+        people = accounts or [(name, "") for name in NAMES]
+        self.venue = Venue(accounts=[{"name": name, "cancel_on_disconnect": True} | (limits or {})
+                                     for name, _ in people], day=DAY, sizes={"link_depth": 64})
         core, self.now = self.venue.core, 1000.0
-        part = SimpleNamespace(accounts=[account(name) for name in NAMES],
-                               order_session=lambda day, idx: f"{day:03d}O00{idx + 1:03d}0")
+        part = SimpleNamespace(
+            accounts=[account(name, firm=firm) for name, firm in people],
+            drop_copies=[DropCopy(name=name, password="secret", firm=firm, sources=[HOME])
+                         for name, firm in copies],
+            order_session=lambda day, idx: f"{day:03d}O00{idx + 1:03d}0",
+            drop_session=lambda day, idx: f"{day:03d}D00{idx + 1:03d}0")
+        self.part = part
         self.desk = Desk(part, DAY, core.accounts.sessions, {}, 10 ** 18)
         rings = [(np.zeros(32, np.uint64), np.zeros(16, shared.LINK.dtype)) for _ in range(2)]
         self.up, self.down = Consumer(*rings[0]), Producer(*rings[1])
@@ -59,7 +68,10 @@ class House:
         blocks = (core.accounts.sessions, core.streams.heads, core.streams.data, core.book.engine)
         self.gateway = Gateway(listener(), caps, self.selector, silence_s, self.doorman, upstream,
                                blocks, [desk_name.encode() for desk_name in
-                                        (part.order_session(DAY, idx) for idx in range(2))])
+                                        (part.order_session(DAY, idx)
+                                         for idx in range(len(people)))],
+                               dropcopy.build(part, DAY, blocks, self.venue.io.status.view(
+                                   shared.MATCHER_STATUS.dtype), waits))
         reader = FeedReader(core.feed.log, core.feed.ring, core.feed.index)
         self.snapshots = Snapshots(reader, image.build_image(self.venue.sizes, *core.feed), 1)
         self.glimpse = Glimpse(listener(), caps, self.selector, silence_s, self.doorman,
