@@ -239,6 +239,9 @@ def _durability(settings, main):
     level = _get(settings, "durability", "level", kind=str)
     folder, ring = (_get(settings, "durability", "directory", kind=str),
                     _get(settings, "capacity", "journal"))
+    if level in ("replica", "replica+disk"):
+        main.say(("durability", "level"), f" = {shown(level)}: needs a second machine, which this "
+                 "release cannot follow yet; choose process or disk")
     if level not in ("process", "disk"):
         return
     if ring and ring < JOURNAL_LEAST:

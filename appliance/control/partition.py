@@ -9,19 +9,20 @@ from ..shm import region
 from ..stages import recovery
 from . import children, crashes, logins, losses, past_logins, status
 from .alarms import ERROR, log, of_partition
+from .journalled import OPENS, RUNS, Journalled
 from .journalside import JournalSide
 from .shadowside import ShadowSide
 from .watched import WATCHED
 
 LOGINS_A_TICK = 64
-RECOVERY_PAUSE_S = 5.0       # between two starts of a recovery that cannot work
+RECOVERY_PAUSE_S = 1.0       # between two starts of a recovery that cannot work
 STATES, BUST_REASONS, CROSSES = tuple("HPQT"), tuple("ECSX"), tuple("OCH")
 PHASE_OPEN, PHASE_CLOSED = 1, 2        # engine.phase
 NUMBER_BITS = 56                     # a match number on the wire: partition << 56 | n
 NUMBER_MASK = (1 << NUMBER_BITS) - 1
 
 
-class PartitionDesk:
+class PartitionDesk(Journalled):
     """One partition through all its instances and days."""
 
     def __init__(self, topology, idx, midnight_ns, day, alarms, checker=None):
@@ -30,8 +31,9 @@ class PartitionDesk:
         self.midnight_ns, self.day, self.alarms = midnight_ns, day, alarms
         self.record_offset_ns = time.time_ns() - time.monotonic_ns() - midnight_ns
         self.matcher = self.recovery = self.forkserver = self.journal = self.shadow = None
-        self.level = topology.config.durability.level
+        self.level, self.stage = topology.config.durability.level, RUNS
         self.was_ready = self.ever_ready = self.is_late = self.is_down = False
+        self.names_known = self.level == "none"
         self.boot_failures, self.died_s = 0, 0.0
         self.crashes = crashes.Crashes(topology.config.supervision.crash_limit)
         self.used_tokens: dict[bytes, int] = {}
@@ -43,8 +45,8 @@ class PartitionDesk:
     # -- regions and processes --------------------------------------------------------------------
 
     def create(self, opens_later, forkserver, config_path, core_map):
-        """Makes the folder and all regions of this instance, maps what the launcher uses, and opens
-        the day's journal, which says under which names it goes on. LaunchError when it cannot."""
+        """Makes the folder and all regions of this instance, maps what the launcher uses, and
+        begins to open the day's journal: `stage` is OPENS until `look_opened`."""
         from ..shm import ring        # compiled: not before the fork server has been started
         part = self.part
         part.directory.mkdir(mode=0o711)
@@ -71,13 +73,10 @@ class PartitionDesk:
         if self.level == "none":
             self.bound = {}                        # nobody's session goes on
         self._open_desk()
+        self.matcher = self.recovery = None
         if self.level != "none":
-            self.journal = JournalSide(part, self.level, self.alarms)
-            names = self.journal.start(forkserver, self._arguments(), core_map)
-            self.part = topo.build(self.config, part.instance, names).partitions[self.idx]
-            self._tell_begin(self.journal.row)
-            self._remember_logins(self.journal.row)
-            self._open_desk()
+            self.stage, self.journal = OPENS, JournalSide(part, self.level, self.alarms)
+            self.journal.start(forkserver, self._arguments(), core_map)
 
     def _open_desk(self):
         self.desk = logins.Desk(self.part, self.day, self.sessions, self.used_tokens,
@@ -91,17 +90,6 @@ class PartitionDesk:
         elif not self.used_tokens:
             self.used_tokens, self.bound = past_logins.past_logins(self.part.journal_folder(
                 self.config, topo.date_of(self.config.day.time_zone, self.midnight_ns)))
-
-    def _tell_begin(self, row):
-        if row["lost_tail"]:
-            self.sound("lost-tail", f"partition {self.idx}: the machine or its processes went down "
-                       "without a sync; the last moments may be lost, so each stream goes on under "
-                       "a new session name; participants should ask for the state of their orders "
-                       "(Account Query)")
-        if row["cut_bytes"]:
-            log(f"journal@{self.idx} cut {int(row['cut_bytes'])} bytes of a torn tail", 4)
-        if row["begin_seq"]:
-            log(f"partition {self.idx} goes on behind command {int(row['begin_seq'])} of the day")
 
     def start(self):
         """Starts the matcher, then recovery."""
@@ -123,24 +111,10 @@ class PartitionDesk:
         return ["--config", self.config_path, "--partition", str(self.idx), "--instance",
                 str(self.part.instance)]
 
-    def kill(self) -> bool:
-        """Ends all but the journal at once, and that when it has everything; whether it has."""
-        for child in self.children():
-            if self.journal is None or child is not self.journal.child:
-                children.end(child, 0.0)
-        return self.journal is None or self.journal.drain()
-
     def children(self) -> list:
         """Its processes."""
         sides = [side.child for side in (self.journal, self.shadow) if side]
         return [child for child in (self.matcher, self.recovery, *sides) if child is not None]
-
-    def close_journal(self, in_hurry):
-        """After the end of matcher and recovery: the ring into the files, a snapshot of it all."""
-        if self.journal is not None and self.journal.child is not None:
-            is_whole = self.journal.drain()
-            if self.shadow is not None:
-                self.shadow.stop(is_whole and not in_hurry)
 
     def look_beside(self, now):
         """Starts again what the matcher can do without."""
@@ -160,14 +134,16 @@ class PartitionDesk:
 
     def next_instance(self, instance):
         """Forgets the dead instance's regions; the next one has another name."""
+        names = self.part.names if self.level != "none" else None
         self.forget()
-        self.part = topo.build(self.config, instance).partitions[self.idx]
+        self.part = topo.build(self.config, instance, names).partitions[self.idx]
         self.seen = dict.fromkeys(self.seen, 0)
         self.sends.forget()
 
     def next_day(self, midnight_ns, day, instance):
         """Forgets the old day: its regions, tokens and tallies."""
         self.next_instance(instance)
+        self.part = topo.build(self.config, instance).partitions[self.idx]
         self.midnight_ns, self.day = midnight_ns, day
         self.record_offset_ns = time.time_ns() - time.monotonic_ns() - midnight_ns
         self.used_tokens, self.bound = {}, {}
@@ -247,7 +223,7 @@ class PartitionDesk:
 
     def note_ready(self, now) -> bool:
         """True once an instance, when it has become ready."""
-        if self.was_ready or self.state() != shared.READY:
+        if self.stage or self.was_ready or self.state() != shared.READY:
             return False
         self.was_ready = self.ever_ready = True
         self.boot_failures = 0
@@ -304,8 +280,8 @@ class PartitionDesk:
         """Its part of status.json."""
         tally = {name: self.tally[name] + self.desk.tally[name] for name in self.tally}
         row = status.partition_row(self.part, self.status, self.sessions, self.counters, tally)
-        if self.is_down:
-            row["state"] = "failed"
+        if self.is_down or self.stage:
+            row["state"] = "failed" if self.is_down else self.stage
         elif self.is_late:
             row["state"] = "late"
         counts = zip(recovery.names(), self.recovery_counters.tolist())
@@ -384,7 +360,8 @@ class PartitionDesk:
     def has_ended(self) -> bool:
         """The day is over and its last packets have left, or the matcher is gone."""
         self._push()
-        return self.state() in (shared.ENDED, shared.FAILED) or self.matcher.ended()
+        return not self.stage and (self.state() in (shared.ENDED, shared.FAILED)
+                                   or self.matcher.ended())
 
     def order_stop(self):
         """Tells the matcher to end its process."""

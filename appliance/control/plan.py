@@ -123,6 +123,10 @@ def _cores(config, content):
     processes = [("portd", rest), ("forkserver", rest)]
     for p in range(count):
         processes += [(f"matcher@{p}", list(matchers[p:p + 1])), (f"recovery@{p}", rest)]
+        if config.durability.level != "none":
+            processes += [(f"journal@{p}", rest)]
+            if config.durability.snapshot_commands:
+                processes += [(f"shadow@{p}", rest)]
     return words, wait, [{"name": name, "pid": None, "cpus": cpus, "state": "not running"}
                          for name, cpus in processes]
 

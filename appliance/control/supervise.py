@@ -1,7 +1,7 @@
 """`wirematch run`: starts the processes, judges logins, watches, restarts, stops.
 
-    start    runtime folder; the fork server warms up while regions are made; portd; matchers side
-             by side; recoveries; one line says ready
+    start    runtime folder; the fork server warms up while regions are made; portd; partitions side
+             by side: the journal is opened, then matcher and recovery; one line says ready
     watch    every 10 ms signals and logins; every 50 ms, and at once when a child ends: children,
              portd's events, heartbeats, silence, the day; every second counters that deserve an
              alarm, and status.json
@@ -31,6 +31,7 @@ from . import children, launch, status
 from .alarms import Alarms, log
 from .partition import PartitionDesk
 from .portside import PortSide
+from .renewal import CANNOT_RUN, FAILURE, OK, Renewal
 from .salvage import salvage
 from .secrets import Checker
 from .trading_day import TradingDay
@@ -38,11 +39,9 @@ from .trading_day import TradingDay
 TICK_S, ROUND_S, STATUS_S = 0.010, 0.050, 1.0
 BOOT_PATIENCE_S = 900.0      # until READY: a cold compilation on a busy machine takes minutes
 END_PATIENCE_S, STOP_PATIENCE_S = 5.0, 5.0
-BOOT_FAILURES_MAX = 3        # in a row; one is enough at the first start
 FORKSERVER_PAUSE_S = 1.0     # between two starts of a fork server that cannot work
 HURRY = 2                    # signals after which nothing is waited for
 HURRY_S = 1.0                # but portd, which leaves the device as it was
-OK, FAILURE, CANNOT_RUN = 0, 1, 77
 
 
 class Appliance:
@@ -52,7 +51,7 @@ class Appliance:
         self.config, self.topology = config, topo.build(config)
         self.alarms, self.signals, self.state, self.code = Alarms(), 0, "starting", OK
         self.mailbox = self.folder = self.cores = self.forkserver = self.port = self.checker = None
-        self.desks = []
+        self.desks, self.can_fork, self.renewal = [], True, Renewal(self)
         self.today = TradingDay(config, time.time_ns())
         self.status_due = self.round_due = 0.0
         self.endings = select.poll()
@@ -111,17 +110,19 @@ class Appliance:
             desk = PartitionDesk(self.topology, part.idx, self.today.midnight, self.today.day,
                                  self.alarms, self.checker)
             self.desks.append(desk)
-            self._create(desk)
-        self._write_channel()
-        for desk in self.desks:
-            desk.start()
-        self._write_status()
+            self.create(desk)
+        self.renewal.begin()
+        self.write_status()
 
-    def _create(self, desk):
+    def create(self, desk):
+        """The regions of a partition's instance; its journal begins to open."""
         desk.create(self.today.opens_later, self.forkserver, str(self.topology.config_file),
                     self.cores)
 
-    def _write_channel(self):
+    def write_channel(self):
+        """The channel file, once all names in it are known."""
+        if not all(desk.names_known or desk.is_down for desk in self.desks):
+            return                                   # a journal that opens will say
         table = topo.build(self.config, [desk.part.instance for desk in self.desks],
                            [desk.part.names for desk in self.desks])
         status.write(self.topology.channel_file, topo.channel(table, self.today.day))
@@ -138,7 +139,9 @@ class Appliance:
                     if "READY" in lines and not child.ready_s:
                         child.ready_s = now
         for desk in self.desks:
-            if not desk.is_down:
+            if desk.stage:
+                self.renewal.look(desk, now, self.can_fork)
+            elif not desk.is_down:
                 desk.serve_logins()
         if now >= self.round_due or self.endings.poll(0):
             self.round_due = now + ROUND_S
@@ -148,29 +151,29 @@ class Appliance:
             for desk in self.desks:
                 desk.watch_counters()
             self.port.losses.watch()
-            self._write_status()
+            self.write_status()
 
     def _round(self, now):
         """A look at every child, at silent sessions and at the day."""
-        can_fork = self._watch_forkserver(now)
+        can_fork = self.can_fork = self._watch_forkserver(now)
         portd = self.port.child
         if not self.port.look(now, can_fork):
-            self._fail(FAILURE, "portd dies again and again: see its words above")
+            self.fail(FAILURE, "portd dies again and again: see its words above")
         if self.port.child is not portd:
-            self._write_status()
+            self.write_status()
         for desk in self.desks:
-            if not desk.is_down and can_fork:
+            if not desk.is_down and not desk.stage and can_fork:
                 self._watch_desk(desk, now)
         self._follow_day()
         for desk in self.desks:
-            if not desk.is_down:
+            if not desk.is_down and not desk.stage:
                 desk.end_silent()
                 self._watch_matcher(desk, now)
         if self.state == "starting" and all(each.is_up() or each.is_down for each in self.desks):
             log(f"running: {len(self.desks)} partition(s); {self.cores.text()}; the market is "
                 f"{self.today.phase}")
             self.state = "running"
-            self._write_status()
+            self.write_status()
 
     def _expect_endings(self):
         """From now on `endings` tells when one of the children that live ends."""
@@ -197,63 +200,19 @@ class Appliance:
 
     def _watch_desk(self, desk, now):
         if desk.matcher.ended():
-            self._matcher_died(desk)
+            self.renewal.matcher_died(desk)
         elif desk.journal is not None and not desk.journal.look(now):
-            self._take_down(desk, "journal-failed", f"journal@{desk.idx} has failed "
+            self.renewal.take_down(desk, "journal-failed", f"journal@{desk.idx} has failed "
                             f"({desk.journal.child.how()}): nothing more can be kept, so partition "
                             f"{desk.idx} stops; see its words above, then start the appliance anew")
         else:
             desk.look_beside(now)
 
-    def _matcher_died(self, desk):
-        name, how = f"matcher@{desk.idx}", desk.matcher.how()
-        poisoned, command = desk.bury()
-        desk.boot_failures += not desk.was_ready
-        if desk.matcher.code == CANNOT_RUN:
-            self._fail(CANNOT_RUN, f"{name} cannot run here")
-        elif desk.boot_failures >= (BOOT_FAILURES_MAX if desk.ever_ready else 1):
-            self._take_down(desk, "matcher-boot", f"{name} does not start ({how}): see its words "
-                            "above")
-        elif poisoned:
-            self._take_down(desk, "matcher-poisoned", f"{name} crashed {desk.crashes.count} times "
-                            f"in the same way ({how}) after {command}; it is not started again; "
-                            "find out what that command does, then start the appliance anew")
-        else:
-            try:
-                instance = self.day_file.take(desk.idx)
-            except launch.LaunchError as error:
-                self._take_down(desk, "matcher-boot", f"{name} is gone ({how}) and not started "
-                                f"again: {error}")
-                return
-            what = ("its book is lost; a new instance begins and participants must log in again"
-                    if desk.journal is None else "its book comes back from its journal")
-            desk.sound("matcher-died", f"{name} is gone ({how}) after {command}; {what}")
-            try:
-                if not desk.kill():
-                    raise launch.LaunchError("its journal is not whole")
-                desk.next_instance(instance)
-                self._create(desk)
-            except launch.LaunchError as error:
-                self._take_down(desk, "matcher-boot", f"{name} is not started again: {error}")
-                return
-            self._write_channel()
-            desk.start()
-            self._write_status()
-
-    def _take_down(self, desk, kind, text):
-        """The partition stays down; the others trade on. Without any other one it is the end."""
-        desk.sound(kind, text)
-        desk.kill()
-        desk.is_down = True
-        if all(each.is_down for each in self.desks):
-            self._fail(FAILURE, "no partition is left")
-        self._write_status()
-
     def _watch_matcher(self, desk, now):
         if desk.note_ready(now):
             took = now - desk.matcher.started_s
             log(f"ready after {took:.2f} s: {desk.describe()}")
-            self._write_status()
+            self.write_status()
         elif not desk.was_ready and now - desk.matcher.started_s > BOOT_PATIENCE_S:
             desk.sound("matcher-boot", f"matcher@{desk.idx} was not ready within "
                        f"{BOOT_PATIENCE_S:.0f} s; ending it")
@@ -279,7 +238,7 @@ class Appliance:
             self.state = "closed"
             log("closed: every order is cancelled and every session ended; the next day begins at "
                 "midnight")
-            self._write_status()
+            self.write_status()
 
     def _next_day(self):
         """Midnight after a closed day: new instances under the names of the new day."""
@@ -292,20 +251,16 @@ class Appliance:
         self.today.begin(time.time_ns())
         self.day_file = launch.DayFile(self.topology, self.today.date)
         log(f"day {self.today.day:03d} begins")
-        for desk in up:
-            desk.kill()
-            desk.next_day(self.today.midnight, self.today.day, self.day_file.take(desk.idx))
-            self._create(desk)
-        self._write_channel()
-        for desk in up:
-            desk.start()
-        self._write_status()
+        self.renewal.next_day(up)
+        self.write_status()
 
-    def _fail(self, code, text):
+    def fail(self, code, text):
+        """Ends the appliance with an alarm and an exit code."""
         self.alarms.sound("failed", text)
         self.state, self.code = "failed", code
 
-    def _write_status(self):
+    def write_status(self):
+        """status.json, now."""
         self.status_due = time.monotonic() + STATUS_S
         status.write(self.topology.status_file, self.content())
 
@@ -339,7 +294,7 @@ class Appliance:
         try:
             trading = [desk for desk in self.desks if desk.is_trading()]
             if trading:
-                self._write_status()
+                self.write_status()
                 for desk in trading:
                     if desk.journal is None:
                         desk.end_day()
@@ -353,8 +308,7 @@ class Appliance:
             for desk in self.desks:
                 children.end(desk.matcher, patience_s)
                 children.end(desk.recovery, patience_s)
-            for desk in self.desks:
-                desk.close_journal(self.signals >= HURRY)
+            self.renewal.end(lambda: self.signals >= HURRY)
             if self.port is not None:
                 self._end_portd()
             if self.forkserver is not None:

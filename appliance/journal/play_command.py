@@ -1,4 +1,4 @@
-"""`wirematch journal replay | diff | export`: a journal played, compared, and made a table.
+"""`wirematch journal replay | diff | export | streams`: a journal played, compared, made a table.
 
 replay makes the core anew from the genesis and prints the last sequence, the hash of its state and
 the checksum of all it has said, which depend on the journal alone: not on the burst size, the
@@ -93,3 +93,25 @@ def export(directory, csv_path, parquet_path):
                        "install it with: pip install pyarrow", err=True)
             sys.exit(CANNOT_RUN)
         click.echo(f"{path}: {count} commands")
+
+
+@command.command()
+@click.argument("directory", metavar="DIR")
+@click.argument("account", metavar="ACCOUNT")
+@click.argument("path", metavar="FILE")
+def streams(directory, account, path):
+    """Write an account's acknowledgements of the day, byte by byte as they were sent.
+
+    FILE must not be there yet; it gets SoupBinTCP packets, message 1 first.
+    """
+    from ..shm.cache import use_cache
+    use_cache()
+    from . import streams as accounts
+    from .recover import NoJournal
+    from .replay import ReplayError
+    try:
+        count, sz = guarded(lambda: accounts.write(directory, account, path))
+    except (NoJournal, ReplayError, ValueError, OSError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(FAILURE)
+    click.echo(f"{path}: {count} messages, {sz} bytes")

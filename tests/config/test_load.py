@@ -116,6 +116,7 @@ def test_word_outside_a_list_is_shown_with_the_list(files):
     ("[supervision]\nlate_ms = 500\nhang_ms = 500", "supervision.hang_ms", "late_ms = 500"),
     ("[cores]\nmatcher = [1, 2]", "cores.matcher", "2 CPUs for partitions.count = 1"),
     ('[durability]\nlevel = "paper"', "durability.level", '"none", "process", "disk"'),
+    ('[durability]\nlevel = "replica+disk"', "durability.level", "second machine"),
     ('[durability]\nlevel = "disk"\ndirectory = "here"', "durability.directory", "absolute"),
     ('[capacity]\njournal = 4096\n[durability]\nlevel = "disk"', "capacity.journal", "16384"),
     ("[cores]\nmatcher = [-1]", "cores.matcher", "a CPU"),

@@ -39,10 +39,10 @@ def config(tmp_path):
         for i in range(4)))
     (tmp_path / "accounts.toml").write_text('[[accounts]]\nname = "A"\npassword = "x"\n')
 
-    def make(mode="native", count=3, layout="shared"):
+    def make(mode="native", count=3, layout="shared", extra=""):
         path = tmp_path / "main.toml"
         path.write_text(MAIN.format(name=f"wm-t-plan-{os.getpid()}", mode=mode, count=count,
-                                    layout=layout))
+                                    layout=layout) + extra)
         return load(path)
     return make
 
@@ -91,6 +91,9 @@ def test_processes_that_would_run_are_named_with_their_cpus(config):
     cpus = {row["name"]: row["cpus"] for row in found["processes"]}
     assert [cpus[f"matcher@{p}"] for p in (0, 1)] == [[row["cpu"]] for row in found["partitions"]]
     assert {row["pid"] for row in found["processes"]} == {None}
+    found = plan.describe(config(count=1, extra='[durability]\nlevel = "process"\n'))
+    assert [row["name"] for row in found["processes"]][2:] == [
+        "matcher@0", "recovery@0", "journal@0", "shadow@0"]
 
 
 def test_too_little_room_is_told_with_what_is_needed(config, tmp_path):

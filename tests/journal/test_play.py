@@ -248,3 +248,19 @@ def test_outputs_are_counted_though_the_feed_forgets():
     assert core.counters[COUNTER_INDEX["feed_overrun"]] == 0, "nothing was to be sent"
     with pytest.raises(Missed, match="feed messages 1 to"):
         Outputs(core)
+
+
+def test_an_accounts_stream_comes_from_the_journal_byte_by_byte(day, tmp_path):
+    folder = write(tmp_path / "day", day)
+    wanted = outputs(day.venue.core)
+    for account, row in enumerate(day.genesis()["accounts"]):
+        path = tmp_path / f"{account}"
+        result = CliRunner().invoke(main, ["journal", "streams", str(folder), row["name"],
+                                           str(path)])
+        assert result.exit_code == 0, result.output
+        assert path.read_bytes() == wanted[account]
+        count = int(day.venue.core.accounts.sessions[account]["next_seq"]) - 1
+        assert f"{count} messages, {len(wanted[account])} bytes" in result.output
+    assert sum(map(len, wanted[:-1])) > 10_000
+    result = CliRunner().invoke(main, ["journal", "streams", str(folder), "NOBODY", "x"])
+    assert result.exit_code == 1 and "account 'NOBODY'" in result.output
