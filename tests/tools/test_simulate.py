@@ -35,6 +35,17 @@ def test_the_same_seed_is_the_same_run_and_another_another():
     assert len(set(digests)) == 3
 
 
+def test_a_seed_that_fails_fails_again_in_every_byte():
+    """A new world, a trace or not: the same failures, the same digest."""
+    first = next(result for seed in range(PATIENCE)
+                 if (result := simulate(seed, "lazy-writer")).failures)
+    lines = []
+    for trace in (None, lines.append):
+        again = simulate(first.seed, "lazy-writer", trace)
+        assert (again.failures, again.digest) == (first.failures, first.digest)
+    assert lines
+
+
 def test_a_trace_changes_nothing():
     lines = []
     assert simulate(3, trace=lines.append).digest == simulate(3).digest
