@@ -24,12 +24,14 @@ def test_help_is_quick_and_imports_nothing_heavy():
             "print([m for m in ('numba', 'numpy', 'tools', 'msgspec') if m in sys.modules])\n"
             "print(time.process_time() - t)")
     best = 9.0
-    for _ in range(5):
+    for _ in range(20):                          # a busy neighbour on the core makes it longer
         out = subprocess.run([sys.executable, "-c", code], check=True, text=True,
                              capture_output=True)
         *_, heavy, seconds = out.stdout.splitlines()
         assert heavy == "[]"
         best = min(best, float(seconds))
+        if best < 0.15:
+            break
     assert best < 0.15
 
 

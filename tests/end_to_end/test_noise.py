@@ -137,7 +137,7 @@ def port_counters(place):
 
 
 def check_session_work(found, more):
-    """Every kind of judgement was passed, on the frames that are good and the `more` beside them."""
+    """Every kind of judgement was passed, on all good frames and the `more` beside them."""
     judged = sum(found[name] for name, _ in DISPOSITIONS if name not in BEFORE_SESSION)
     assert judged >= FRAMES // 3 + more, "frames were lost on the way"
     for name in ("rx_applied", "rx_framing", "rx_held", "rx_duplicate", "rx_far_ahead",

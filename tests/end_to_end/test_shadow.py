@@ -1,5 +1,6 @@
 """shadow@p beside a running matcher: snapshots for its restart, and word of any divergence."""
 
+import contextlib
 import mmap
 import os
 import random
@@ -19,6 +20,7 @@ from appliance.layout.journal import STATE_MARK_EVERY
 from tests.end_to_end.place import PRICE, SMALL, SYMBOL, listen, trade
 from tests.end_to_end.test_comes_back import LOW, answer, journal_of, journalled, killed
 from tests.end_to_end.test_late_joiners import join, orders_of
+from tests.end_to_end.wire_kit import halted
 from tests.netns import needs_namespaces
 from tools.demo import house
 
@@ -71,6 +73,16 @@ def how(place):
     return [(int(words[0]), int(words[2])) for words in found]
 
 
+@contextlib.contextmanager
+def successor_halted(place):
+    """The shadow is killed; the one that comes in its place stands still inside the block."""
+    old = place.pid("shadow@0")
+    os.kill(old, signal.SIGKILL)
+    place.until(lambda _: place.pid("shadow@0") != old)
+    with halted(place.pid("shadow@0")):
+        yield
+
+
 def spoil(path):
     data = bytearray(path.read_bytes())
     data[len(data) // 3] ^= 16
@@ -99,17 +111,17 @@ def test_a_killed_matcher_takes_the_snapshot_and_what_is_behind_it(warm, tmp_pat
         assert until(place, lambda row: row["marks"] >= 1)["diverged_cnt"] == 0
         caught_up(place)
         folder = journal_of(tmp_path / "journal")
-        (_, newest), (older, older_path) = snapshot_file.found(folder)
-        os.kill(place.pid("shadow@0"), signal.SIGKILL)       # nobody mends what follows
-        spoil(newest)
-        killed(place, "matcher@0")
-        assert how(place)[-1][0] == older and "checksum is wrong" in place.house.words()
+        with successor_halted(place):                        # nobody mends what follows
+            (_, newest), (older, older_path) = snapshot_file.found(folder)
+            spoil(newest)
+            killed(place, "matcher@0")
+            assert how(place)[-1][0] == older and "checksum is wrong" in place.house.words()
         until(place, lambda row: row["passed_over"] == 1 or row["begun_seq"] == older)
-        os.kill(place.pid("shadow@0"), signal.SIGKILL)
-        for _, path in snapshot_file.found(folder):
-            spoil(path)
-        killed(place, "matcher@0")
-        assert how(place)[-1][0] == 0
+        with successor_halted(place):
+            for _, path in snapshot_file.found(folder):
+                spoil(path)
+            killed(place, "matcher@0")
+            assert how(place)[-1][0] == 0
         await_orders(place, orders)
         sell = seller.enter("S", 5 * orders, SYMBOL, LOW)
         answer(seller, sell, "E")

@@ -183,6 +183,6 @@ def test_the_plain_twins_do_the_same_to_the_last_byte():
         [sys.executable, "-W", "error", "-c",
          "from tests.hot.test_burst import story; print(story())"],
         cwd=ROOT, env=dict(os.environ, NUMBA_DISABLE_JIT="1"), capture_output=True, text=True,
-        timeout=300)
+        timeout=1800)
     assert result.returncode == 0, result.stderr[-3000:]
     assert result.stdout.strip() == story()

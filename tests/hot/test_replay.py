@@ -159,6 +159,6 @@ def test_a_sample_without_the_compiler():
     code = "import numba; assert numba.config.DISABLE_JIT; " \
            "from tests.hot import test_replay; test_replay.sample()"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600,
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=1800,
         env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr[-4000:]

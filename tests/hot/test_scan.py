@@ -140,7 +140,7 @@ def test_wrong_scan_fails_the_tests_of_the_book(tmp_path, name, wrong, expected)
         ran = subprocess.run(
             [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider",
              "tests/hot/test_far.py"],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800)
     except subprocess.TimeoutExpired:       # a wrong scan may also never find its way out
         assert expected == 1
         return

@@ -324,5 +324,5 @@ def test_the_same_without_the_compiler():
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__,
          __file__.replace("test_twin", "test_twin_gate")], cwd=ROOT,
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, timeout=300)
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0 and "31 passed" in done.stdout, done.stdout[-4000:]

@@ -252,9 +252,8 @@ class Real:
 
     def waiting(self):
         """Packets that have come and were not taken."""
-        words = self.port.rx_words[[int(self.port.state[ps.RX_PRODUCER_WORD]),
-                                    int(self.port.state[ps.RX_CONSUMER_WORD])]]
-        return int(words[0] - words[1])
+        at = [int(self.port.state[word]) for word in (ps.RX_PRODUCER_WORD, ps.RX_CONSUMER_WORD)]
+        return int(np.subtract(*self.port.rx_words[at]))
 
     def take(self, count, port=None):
         """Receives until `count` packets came; their payloads. Frames go back."""

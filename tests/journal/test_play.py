@@ -53,7 +53,7 @@ def told(found):
 def wirematch(*arguments, code=0):
     """Standard output of `wirematch journal ...` in a process of its own."""
     done = subprocess.run([sys.executable, "-m", "appliance.cli", "journal", *map(str, arguments)],
-                          cwd=ROOT, capture_output=True, text=True, timeout=600)
+                          cwd=ROOT, capture_output=True, text=True, timeout=1800)
     assert done.returncode == code, done.stderr[-4000:]
     return done.stdout if code == 0 else done.stderr
 

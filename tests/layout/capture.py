@@ -46,7 +46,7 @@ def tshark(capture, *arguments):
     if shutil.which("tshark") is None:
         pytest.skip("tshark is not installed; install it with: apt-get install tshark")
     done = subprocess.run(["tshark", "-r", capture, *arguments], capture_output=True, text=True,
-                          timeout=120, check=True)
+                          timeout=1800, check=True)
     assert "Lua Error" not in done.stdout + done.stderr, done.stdout + done.stderr
     return done.stdout.splitlines()
 
