@@ -172,7 +172,7 @@ def _partition(row, put):
     for name, share in (("p50_ns", "0.5"), ("p99_ns", "0.99"), ("p999_ns", "0.999"),
                         ("max_ns", "1")):
         if row["latency_now"] and row["latency_now"]["count"]:
-            put("latency_quantile_seconds", row["latency_now"][name] / 1e9, quantile=share, **here)
+            put("latency_quantile_seconds", row["latency_now"][name] / 1e9, share=share, **here)
     for name, ring in row["rings"].items():
         put("ring_used", ring["used"], ring=name, **here)
         put("ring_size", ring["size"], ring=name, **here)

@@ -17,7 +17,7 @@ import click
 from . import place
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
-HOME, LINE_END, REST = "\x1b[H", "\x1b[K\r\n", "\x1b[J"
+HOME, LINE_END, REST = "\x1b[H", "\x1b[K\n", "\x1b[J"
 QUIT = b"qQ\x03\x1b"
 
 
