@@ -12,7 +12,7 @@ from ..host import cores
 from . import children
 from .launch import LaunchError
 
-BACKLOG = 64
+BACKLOG = 1024
 RETRY_S = 10.0                       # between two tries to have the port
 PAUSE_S, PAUSE_MAX_S = 1.0, 300.0    # before it is started again; longer each time
 

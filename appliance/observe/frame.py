@@ -63,7 +63,7 @@ def frame(content: dict, width: int = 80, height: int = 24, colours: bool = Fals
     _processes(page, content["processes"])
     if len(page.lines) > height:
         left = len(page.lines) - height + 1
-        page.lines[height - 1:] = [f"... {left} lines more: a higher window shows them"]
+        page.lines[height - 1:] = [f"... {left} lines more: a higher window shows them"[:width]]
     return page.lines
 
 
@@ -79,7 +79,7 @@ def _head(page, content, clock):
 
 def _partitions(page, rows):
     page.put("")
-    page.put(" P state    mode      level    ord/s  trd/s  rej/s   p50   p99 p99.9 live sess", DIM)
+    page.put(" P state    mode      level   ord/s  trd/s  rej/s   p50   p99 p99.9 live sess", DIM)
     for row in rows:
         rates = row["rates"] or dict.fromkeys(("orders", "trades", "rejects"))
         now = row["latency_now"] if row["latency_now"] and row["latency_now"]["count"] \

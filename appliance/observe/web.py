@@ -20,9 +20,9 @@ import time
 from http.server import BaseHTTPRequestHandler
 from typing import NamedTuple
 
-CONNECTIONS_MAX, HEAD_MAX, ACCEPTS_A_TURN = 32, 8192, 16
+CONNECTIONS_MAX, HEAD_MAX, ACCEPTS_A_TURN = 128, 8192, 32
 REQUEST_S, ANSWER_S, GRACE_S = 2.0, 10.0, 0.05
-ACCEPTS_S = 200
+ACCEPTS_S = 2000
 ENDS = (b"\r\n\r\n", b"\n\n")
 
 
@@ -132,17 +132,16 @@ class Web:
 
     def _accept(self, now):
         for _ in range(ACCEPTS_A_TURN):
-            if self.tokens < 1:
+            is_full = len(self.connections) >= CONNECTIONS_MAX
+            oldest = self._oldest(now) if is_full else None
+            if self.tokens < 1 or is_full and oldest is None:
                 return
-            if len(self.connections) >= CONNECTIONS_MAX:
-                oldest = self._oldest(now)
-                if oldest is None:
-                    return
-                self._drop(oldest, "evicted")
             try:
                 sock, _ = self.sock.accept()
             except OSError:
                 return
+            if is_full:
+                self._drop(oldest, "evicted")
             self.tokens -= 1
             sock.setblocking(False)
             connection = _Connection(sock, now)

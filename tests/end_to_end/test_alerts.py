@@ -44,7 +44,7 @@ def place(warm, disk):
     """An appliance with a journal on a small disk, small rings and a strict flood guard."""
     extra = f'[durability]\nlevel = "process"\ndirectory = "{disk}/j"\nsegment_mb = 2\n'
     orders = {"gap_hold_us": 100_000, "flood_rate": 2000, "flood_burst": 500}
-    sizes = SMALL | {"journal": 1 << 10, "pages": 4}
+    sizes = SMALL | {"journal": 1 << 14, "pages": 4}
     with Place("native", orders, sizes=sizes, extra=extra, metrics=kit.LISTEN) as made:
         made.buyer, made.seller = made.login(0), made.login(1)
         trade(made.buyer, made.seller)
@@ -214,7 +214,8 @@ def test_a_latency_that_is_high(place):
             line = f"{series} {float(value) + (0 if low else 5000)}"
         lines.append(line)
     texts = [before, Scrape(before.at_s, "\n".join(lines))]
-    assert "WirematchLatencyHigh" in firing(texts)
+    assert "WirematchLatencyHigh" in firing(texts, 3)         # while its frames are in the rate
+    assert "WirematchLatencyHigh" not in firing([before, before], 3)
 
 
 def test_an_exporter_that_does_not_answer():

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -81,47 +82,42 @@ def chromium() -> str:
 
 
 class Hanging:
-    """So many who connect and then ask for nothing; whoever is thrown out comes again."""
+    """So many who connect and then ask for nothing; whoever is thrown out comes again after
+    PAUSE_S."""
+
+    PAUSE_S = 2.0
 
     def __init__(self, place, count):
-        self.place, self.count, self.socks, self.refused = place, count, [], 0
+        self.place, self.count, self.socks, self.poller = place, count, {}, select.epoll()
+        self.later = []
 
     def __enter__(self):
-        with self.place.scene.appliance.entered():
-            self.socks = [socket.socket() for _ in range(self.count)]
-            for sock in self.socks:
-                sock.setblocking(False)
-                self._connect(sock)
+        self._come(self.count)
         return self
 
-    def _connect(self, sock):
-        with contextlib.suppress(OSError):
-            sock.connect(("127.0.0.1", PORT))
+    def _come(self, count):
+        with self.place.scene.appliance.entered():
+            made = [socket.socket() for _ in range(count)]
+        for sock in made:
+            sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect(("127.0.0.1", PORT))
+            self.socks[sock.fileno()] = sock
+            self.poller.register(sock, select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR)
 
     def again(self) -> int:
-        """Whoever was thrown out connects anew; how many were."""
-        gone = []
-        for i, sock in enumerate(self.socks):
-            with contextlib.suppress(BlockingIOError):
-                try:
-                    if sock.recv(1) == b"":
-                        gone.append(i)
-                except OSError as error:
-                    if isinstance(error, BlockingIOError):
-                        continue
-                    if not isinstance(error, ConnectionError):
-                        gone.append(i)
-                    else:
-                        self.refused += 1
-        if gone:
-            with self.place.scene.appliance.entered():
-                for i in gone:
-                    self.socks[i].close()
-                    self.socks[i] = socket.socket()
-                    self.socks[i].setblocking(False)
-                    self._connect(self.socks[i])
+        """Whoever was thrown out a while ago connects anew; how many were thrown out now."""
+        now, gone = time.monotonic(), [fd for fd, mask in self.poller.poll(0, self.count)]
+        for fd in gone:
+            self.poller.unregister(fd)
+            self.socks.pop(fd).close()
+        self.later += [now + self.PAUSE_S] * len(gone)
+        due = sum(at <= now for at in self.later)
+        self.later = self.later[due:]
+        self._come(due)
         return len(gone)
 
     def __exit__(self, *_):
-        for sock in self.socks:
+        for sock in self.socks.values():
             sock.close()
+        self.poller.close()

@@ -47,17 +47,17 @@ def samples(text) -> dict:
     return {series: value for series, _, value in rows}
 
 
-def firing(scrapes) -> set:
-    """Names of the alerts that fire."""
+def firing(scrapes, steps=LAST) -> set:
+    """Names of the alerts that fire, `steps` evaluations after the last scrape began."""
     series = {}
     for idx, scrape in enumerate(scrapes):
-        count = LAST + 1 if idx == len(scrapes) - 1 else HELD
+        count = steps + 1 if idx == len(scrapes) - 1 else HELD
         for name, value in samples(scrape.text).items():
             if name.startswith("wirematch_alarm_last_seconds"):
                 value = f"{float(value) - scrape.at_s + idx * HELD * STEP_S:.3f}"
             values = series.setdefault(name, [])
             values += ["_"] * (idx * HELD - len(values)) + [value] * count
-    last_s = ((len(scrapes) - 1) * HELD + LAST) * STEP_S
+    last_s = ((len(scrapes) - 1) * HELD + steps) * STEP_S
     series['up{job="wirematch"}'] = ["1"] * (last_s // STEP_S + 1)
     case = {"rule_files": [str(RULES)], "evaluation_interval": f"{STEP_S}s", "tests": [{
         "interval": f"{STEP_S}s",
