@@ -20,6 +20,7 @@ demo: setup
 	.venv/bin/wirematch demo $(ARGS)
 
 test: export WIREMATCH_DPDK ?= 1
+test: export WIREMATCH_TESTS ?= 1
 test: setup
 	NUMBA_CACHE_DIR=$$($(PYTHON) -m appliance.shm.cache) $(PYTHON) -m pytest -rs $(ARGS)
 

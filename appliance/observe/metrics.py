@@ -2,7 +2,7 @@
 
     run as    the stage "metrics" of the fork server, with the launcher's listening socket
     boot      maps the blocks of reading.py read-only, keeps no descriptor of them, gives up its
-              rights (a user of its own, no capability, no new executable memory), runs at nice 10
+              rights (a user of its own, no capability, no new executable memory), runs at nice 5
     serves    /metrics       Prometheus' text (exposition.py)
               /healthz       200: this process lives
               /readyz        200 when every partition has recovered and trades, else 503; JSON
@@ -32,7 +32,7 @@ from .reading import Reader
 from .web import Answer, Web
 
 KEEP_S = 0.5
-NICE = 10
+NICE = 5
 JSON, TEXT = "application/json", "text/plain; charset=utf-8"
 PAGE = Path(__file__).with_name("page.html")
 POLICY = ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; "

@@ -44,6 +44,8 @@ feed_bytes = 1048576
 feed_messages = 16384
 [cores]
 wait = "yield"
+[metrics]
+listen = ""
 [account_defaults]
 sources = ["127.0.0.1"]
 max_pages = 32

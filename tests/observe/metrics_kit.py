@@ -83,9 +83,9 @@ def chromium() -> str:
 
 class Hanging:
     """So many who connect and then ask for nothing; whoever is thrown out comes again after
-    PAUSE_S."""
+    PAUSE_S, as a scraper would."""
 
-    PAUSE_S = 2.0
+    PAUSE_S = 15.0
 
     def __init__(self, place, count):
         self.place, self.count, self.socks, self.poller = place, count, {}, select.epoll()
