@@ -272,10 +272,15 @@ def _books(memory):
     """The best level of each side of every symbol; prices in currency, 0 where a side is empty."""
     if memory.books is None:
         return []
+    from ..shm.depth import DepthError
     rows = []
     for listing in memory.part.listings[:SYMBOLS_MAX]:
         row = {"symbol": listing.symbol.name, "bid": 0.0, "bid_qty": 0, "ask": 0.0, "ask_qty": 0}
-        depth = memory.books.read(listing.idx)
+        try:
+            depth = memory.books.read(listing.idx)
+        except DepthError:                       # its matcher died as it wrote: the next has others
+            memory.books = None
+            return []
         for side in ("bid", "ask"):
             best = getattr(depth, f"{side}s")[:1] if depth else ()
             if best:

@@ -1,6 +1,7 @@
 """What an appliance tells of itself is what was done to it, to the order, by every way to ask."""
 
 import json
+import multiprocessing
 import os
 import pty
 import re
@@ -12,6 +13,7 @@ import time
 
 import pytest
 
+from appliance.observe.reading import Reader
 from tests.end_to_end.place import PRICE, SMALL, SYMBOL, Place, listen, trade, wait_for
 from tests.end_to_end.wire_kit import halted
 from tests.netns import needs_namespaces
@@ -170,6 +172,28 @@ def test_top_is_live_and_leaves_the_terminal_as_it_was(place, end):
     lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in frame.split("\r\n")]
     assert max(map(len, lines)) <= 80 and len(lines) <= 24
     assert any(re.match(" 0 (ready|late)  +native", line) for line in lines)   # a busy machine
+
+
+def _as_nobody(folder, pipe):
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    pipe.send(Reader(folder).look().content)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_another_user_sees_what_status_json_has_and_is_told_so(place):
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_as_nobody, args=(str(place.scene.runtime), theirs))
+    child.start()
+    assert ours.poll(20)
+    content = ours.recv()
+    child.join()
+    (row,) = content["partitions"]
+    assert content["found"] == "status.json alone" and "Permission" in content["problems"][0]
+    assert not row["has_memory"] and row["latency"] is None and row["rings"] == {}
+    assert row["counters"]["trades"] == TRADES and row["state"] == "ready"
 
 
 def test_ready_has_an_exit_code_and_reasons(place):
