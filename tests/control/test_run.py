@@ -108,6 +108,7 @@ class Running:
         def condition(content):
             row = content["partitions"][0] if content["partitions"] else {}
             return (content["pid"] == self.process.pid and row.get("state") == "ready"
+                    and content["state"] != "starting"       # recovery may be ready after it
                     and row["instance"] == instance and content)
         return self.until(condition, START_S)
 
