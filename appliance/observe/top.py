@@ -1,6 +1,6 @@
 """`wirematch top`: an appliance on a live screen, drawn by a few ANSI sequences.
 
-A look and a frame cost some five milliseconds, so four a second disturb nobody. The terminal is put
+A look and a frame cost three to five milliseconds: four a second disturb nobody. The terminal is put
 back as it was however the command ends, SIGKILL excepted.
 """
 
