@@ -19,6 +19,7 @@ demo: setup
 	.venv/bin/wirematch demo $(ARGS)
 
 test: export WIREMATCH_DPDK ?= 1
+test: export WIREMATCH_TESTS ?= 1
 test: setup
 	@bash tools/test.sh $(ARGS)
 

@@ -1,7 +1,7 @@
 """The command `wirematch`. Imports are lazy: `wirematch --help` must be quick.
 
 Exit codes of every sub-command: 0 done, 1 failed (bad configuration, failed check), 2 wrong use of
-the command line, 77 cannot run on this machine.
+the command line, 4 not ready, 77 cannot run on this machine.
 """
 
 import importlib
@@ -21,6 +21,11 @@ TOOLS = {
     "demo": ("tools.demo", "Run the whole appliance on real orders here, and judge it."),
     "bench": ("tools.bench", "Measure the core, the partitions, the kernel's path."),
     "faults": ("tools.faults", "Make faults on purpose: hostile frames, and a verdict."),
+    "errors": ("appliance.observe.errors", "Show what went wrong, each thing once."),
+    "ready": ("appliance.observe.ready", "Exit 0 when every partition trades, 4 when not."),
+    "stat": ("appliance.observe.stat", "Print every number by its name."),
+    "top": ("appliance.observe.top", "Watch partitions, rates and latencies live."),
+    "watch": ("appliance.client.watch", "Watch a symbol's book and trades from the feed."),
     "build-core": ("tools.build_core", "Build the matching core as a C library."),
 }
 
@@ -62,7 +67,7 @@ class Lazy(click.Group):
 def main():
     """Wirematch: a Linux server as an exchange's matching appliance.
 
-    Exit codes: 0 done, 1 failed, 2 wrong use, 77 cannot run on this machine.
+    Exit codes: 0 done, 1 failed, 2 wrong use, 4 not ready, 77 cannot run on this machine.
     """
 
 

@@ -15,6 +15,9 @@ Every process calls it and gets the same answer.
                  image_chains, image_orders, image_symbols         sessions, chunks, streams,
                                                                    engine, status, link_tcp_down
     portd        portd_status, port_status (of the machine)        descriptors by socket
+    metrics      nothing                                           status, counters, histograms,
+                                                                   engine, feed_log, depth, the
+                                                                   journal's header and status
 
 Both ends of a link map it writable: each index of its header has a line of its own.
 """
@@ -151,6 +154,11 @@ class Topology:
     lock_file: Path
     config_file: Path             # the Config as the launcher read it; children read only this
     allowed_sources: tuple[int, ...]   # every account's addresses, first byte highest, ascending
+
+
+def metrics_uid(config: Config) -> int:
+    """The user of the process metrics when started by root."""
+    return config.process.uid_base + 300
 
 
 def ip_number(ip: str) -> int:

@@ -4,7 +4,8 @@
 # With root it installs the missing Debian packages. Without root, or without clang, it goes on with
 # what there is and says at the end what is missing and what that costs: the plain-socket rung needs
 # Python, a C compiler and nothing else. WIREMATCH_DPDK=1 also installs what the DPDK port is built
-# with (many packages, for every card that DPDK knows: half a minute); `make test` asks for it.
+# with (many packages, for every card that DPDK knows: half a minute); WIREMATCH_TESTS=1 what only
+# tests need (promtool, a browser without a screen); `make test` asks for both.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,6 +17,7 @@ NATIVE=(clang llvm libbpf-dev libelf-dev zlib1g-dev)
 TOOLS=(iproute2 ethtool procps util-linux tshark valgrind g++)
 ARM=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)   # one test: the scan of another CPU
 DPDK=(libdpdk-dev pkg-config)
+TESTS=(prometheus chromium-headless-shell fonts-dejavu-core)
 STAMPS=.venv/.stamps
 missing=()
 
@@ -78,6 +80,34 @@ dpdk() {
         say "no DPDK port: ${wanted[*]} cannot be installed here; all else goes on"
 }
 
+tests() {  # of prometheus only promtool is used: its service is not started, nor enabled
+    [ "${WIREMATCH_TESTS:-0}" = 1 ] || return 0
+    command -v dpkg-query >/dev/null || return 0
+    local wanted policy=/usr/sbin/policy-rc.d ours=no
+    mapfile -t wanted < <(absent "${TESTS[@]}")
+    [ ${#wanted[@]} -eq 0 ] && return
+    if [ "$(id -u)" -ne 0 ]; then
+        say "some tests will be skipped: run as root: apt-get install ${wanted[*]}"
+        return
+    fi
+    say "installing ${wanted[*]} for the tests"
+    if [[ " ${wanted[*]} " == *" prometheus "* ]] && ! [ -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' > "$policy"
+        chmod 755 "$policy"
+        ours=yes
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update -qq </dev/null && apt-get -o DPkg::Lock::Timeout=600 install -y -qq \
+        --no-install-recommends "${wanted[@]}" </dev/null >/dev/null; } ||
+        say "some tests will be skipped: ${wanted[*]} cannot be installed here"
+    if [ "$ours" = yes ]; then
+        rm -f "$policy"
+        if [ -d /run/systemd/system ]; then
+            systemctl disable --now prometheus >/dev/null 2>&1 || true
+        fi
+    fi
+}
+
 done_before() {  # name, fingerprint: true when this step was finished with this fingerprint
     [ -f "$STAMPS/$1" ] && [ "$(cat "$STAMPS/$1")" = "$2" ]
 }
@@ -115,6 +145,7 @@ packages
 dpdk &
 environment
 wait $!
+tests
 builds
 .venv/bin/wirematch warm --if-needed
 if [ ${#missing[@]} -gt 0 ]; then

@@ -37,6 +37,8 @@ TimeOfDay = _text(r"^(([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)?\Z",
 Device = _text(r"^(net_[a-z_]+[0-9]+(,[!-~]+)?|[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7])\Z",
                'a device of EAL: a virtual one such as "net_af_packet0,iface=eth1", or a PCI '
                'address such as "0000:01:00.0"')
+Listen = _text(rf"^({_BYTE}(\.{_BYTE}){{3}}:[1-9][0-9]{{0,4}})?\Z",
+               'an address and a port such as "127.0.0.1:9464", or ""')
 PathText = _text(r"^[^\x00-\x1f]+\Z", "the path of a file")
 
 
@@ -186,6 +188,12 @@ class Durability(_Table):
     snapshots_kept: _number(1, 100)
 
 
+class Metrics(_Table):
+    """[metrics]: where the numbers are shown; see observe/metrics.py."""
+
+    listen: Listen
+
+
 class AccountDefaults(_Table):
     """[account_defaults]: what an account has unless its own entry says otherwise."""
 
@@ -258,6 +266,7 @@ class Settings(_Table):
     supervision: Supervision
     port: Port
     durability: Durability
+    metrics: Metrics
     account_defaults: AccountDefaults
     symbol_defaults: SymbolDefaults
 

@@ -202,6 +202,22 @@ def _dpdk(settings, main):
                  '"spin", "yield" or "auto"')
 
 
+def _metrics(settings, main):
+    """Its port is a port, and none of those that participants reach over TCP."""
+    host, _, port = (_get(settings, "metrics", "listen", kind=str) or "").rpartition(":")
+    if not port.isdigit():
+        return
+    said = f' = "{host}:{port}"'
+    if not 1 <= int(port) <= 65535:
+        main.say(("metrics", "listen"), f"{said}: the highest port is 65535")
+    near = host in ("0.0.0.0", _get(settings, "interface", "ip", kind=str))
+    for path in TCP_PORTS if near else ():
+        first = _get(settings, *path)
+        if first and first <= int(port) < first + _count(settings):
+            main.say(("metrics", "listen"), f"{said}: {dotted(path)} takes that port over TCP; "
+                     "move one of them")
+
+
 def _rest(settings, main):
     for path in POWERS:
         value = _get(settings, *path)
@@ -227,6 +243,7 @@ def _rest(settings, main):
         main.say(("cores", "matcher"), f" = {shown(chosen)}: {len(chosen)} CPUs for partitions."
                  f"count = {count}; name one for each partition, or [] for the last ones")
     _durability(settings, main)
+    _metrics(settings, main)
     runtime = _get(settings, "runtime_dir", kind=str)
     if runtime and not os.path.isabs(runtime):
         main.say(("runtime_dir",), f" = {shown(runtime)}: must be an absolute path")

@@ -61,7 +61,7 @@ class Alarms:
     def table(self) -> list[dict]:
         """JSON-ready rows."""
         return [{"kind": a.kind, "where": a.where, "text": a.text, "count": a.count,
-                 "first": _stamp(a.first_s), "last": _stamp(a.last_s)}
+                 "first": stamp(a.first_s), "last": stamp(a.last_s)}
                 for a in self.by_place.values()]
 
 
@@ -70,5 +70,6 @@ def of_partition(idx: int) -> str:
     return f"partition {idx}"
 
 
-def _stamp(seconds):
+def stamp(seconds: float) -> str:
+    """A time in seconds since 1970 as UTC text."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

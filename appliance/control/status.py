@@ -12,11 +12,9 @@ from ..layout import shared
 from ..shm import steer
 from ..shm.dpdk import STATISTICS as DEVICE
 from ..shm.umem import XSK_STATISTICS
+from .states import STATES
 
 SENDS = ("calls", "again", "busy", "down", "errors", "refused", "invalid", "errno")
-STATES = {0: "importing", shared.BOOTING: "booting", shared.WARMING: "warming",
-          shared.READY: "ready", shared.ENDING: "ending", shared.ENDED: "ended",
-          shared.FAILED: "failed"}
 
 
 def write(path, content: dict) -> None:
@@ -54,6 +52,8 @@ def partition_row(part, matcher_status, sessions, counters, tally) -> dict:
         "symbols": len(part.listings), "commands": int(now["journal_seq"]),
         "feed_seq": int(now["feed_seq"]), "live_orders": int(now["live_orders"]),
         "live_sessions": int((sessions["state"] == shared.SESSION_LIVE).sum()),
+        "open_gaps": int((sessions["gap_ns"] != 0).sum()),
+        "held": int(sessions["held_cnt"].sum()),
         "logins": dict(tally),
         "counters": {name: int(counters[i]) for i, name in enumerate(names)},
         "memory_present": bool(now["present"]),

@@ -27,7 +27,7 @@ from .. import topology as topo
 from ..config.load import freeze, warnings
 from ..host import cores
 from ..shm import region
-from . import children, launch, status
+from . import children, drops, launch, metricside, status
 from .alarms import Alarms, log
 from .partition import PartitionDesk
 from .portside import PortSide
@@ -52,6 +52,7 @@ class Appliance:
         self.alarms, self.signals, self.state, self.code = Alarms(), 0, "starting", OK
         self.mailbox = self.folder = self.cores = self.forkserver = self.port = self.checker = None
         self.desks, self.can_fork, self.renewal = [], True, Renewal(self)
+        self.drops, self.metrics = drops.Drops(), None
         self.today = TradingDay(config, time.time_ns())
         self.status_due = self.round_due = 0.0
         self.endings = select.poll()
@@ -103,6 +104,8 @@ class Appliance:
             region.create(block)
         self.forkserver = children.ForkServer(self.cores.rest, self.topology.notify_socket)
         self.port = PortSide(self.topology, self.forkserver, self.mailbox, self.cores, self.alarms)
+        self.metrics = metricside.MetricsSide(self.topology, self.forkserver, self.cores,
+                                              self.alarms)
         self.forkserver.wait_ready(lambda: self.signals > 0)
         self.port.start()
         self.port.wait_ready(lambda: self.signals > 0)
@@ -164,6 +167,7 @@ class Appliance:
         for desk in self.desks:
             if not desk.is_down and not desk.stage and can_fork:
                 self._watch_desk(desk, now)
+        self.metrics.look(now, can_fork, self.desks)
         self._follow_day()
         for desk in self.desks:
             if not desk.is_down and not desk.stage:
@@ -183,7 +187,7 @@ class Appliance:
                 self.endings.register(child.pidfd, select.POLLIN)
 
     def _children(self):
-        children_of = [self.port and self.port.child, self.forkserver and self.forkserver.child]
+        children_of = [side and side.child for side in (self.port, self.forkserver, self.metrics)]
         for desk in self.desks:
             children_of += desk.children()
         return [child for child in children_of if child]
@@ -266,17 +270,17 @@ class Appliance:
 
     def content(self) -> dict:
         """What status.json holds."""
-        interface = self.config.interface
+        interface, rows = self.config.interface, [
+            desk.row() | {"xsk": status.socket_row(self.port.rows[desk.idx])}
+            for desk in self.desks]
+        port = status.port_row(self.port.status, interface.name, self.config.feed.interface_b)
         return {
             "name": self.config.name, "state": self.state, "pid": os.getpid(),
             "config": self.config.path, "config_digest": self.config.digest,
             "interface": interface.name, "ip": interface.ip, "mode_wanted": interface.mode,
             "day": self.today.day, "midnight_ns": self.today.midnight, "cores": self.cores.text(),
             "wait": self.cores.wait, "market": self.today.row(time.time_ns()),
-            "partitions": [desk.row() | {"xsk": status.socket_row(self.port.rows[desk.idx])}
-                           for desk in self.desks],
-            "port": status.port_row(self.port.status, interface.name,
-                                    self.config.feed.interface_b),
+            "partitions": rows, "port": port, "drops": self.drops.look(rows, port),
             "steering": status.reasons(self.port.status),
             "processes": [{"name": child.name, "pid": child.pid, "cpus": list(child.cpus),
                            "state": child.how(), "status": child.status,
@@ -309,6 +313,8 @@ class Appliance:
                 children.end(desk.matcher, patience_s)
                 children.end(desk.recovery, patience_s)
             self.renewal.end(lambda: self.signals >= HURRY)
+            if self.metrics is not None:
+                self.metrics.stop()
             if self.port is not None:
                 self._end_portd()
             if self.forkserver is not None:

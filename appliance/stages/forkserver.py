@@ -32,6 +32,9 @@ from appliance.shm import cache
 from appliance.stages import link
 
 STAGES = ("matcher", "portd", "recovery", "journal", "shadow")
+# Made here too, but imported by the child: nobody waits for it.
+LATER = {"metrics": "appliance.observe.metrics"}
+KEEPERS = ("portd", "metrics")         # get descriptors of the launcher's
 _PID = array.array("i", [0]).itemsize
 
 
@@ -101,9 +104,10 @@ def _become(request, fds, launcher, ours):
         os.environ["NOTIFY_SOCKET"] = request["notify"]
         with open("/proc/self/comm", "w") as name:
             name.write(f"wm-{request['name']}")
-        stage = importlib.import_module(f"appliance.stages.{request['stage']}")
+        name = request["stage"]
+        stage = importlib.import_module(LATER.get(name, f"appliance.stages.{name}"))
         kept = dict(zip(request["names"], fds, strict=True))
-        more = {"kept": kept} if request["stage"] == "portd" else {}
+        more = {"kept": kept} if name in KEEPERS else {}
         code = stage.main(request["arguments"], **more)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
@@ -129,7 +133,7 @@ def serve(sock: socket.socket, launcher: int) -> None:
         request, fds = link.receive(sock)
         if not request:
             return
-        if request.get("stage") not in STAGES:
+        if request.get("stage") not in (*STAGES, *LATER):
             link.send(sock, {"op": "refused", "why": f"no stage {request.get('stage')!r}"})
             continue
         pid = fork(request, fds, launcher, sock)

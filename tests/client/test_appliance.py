@@ -34,6 +34,8 @@ name = "{name}"
 runtime_dir = "{runtime}"
 symbols_file = "symbols.toml"
 accounts_file = "accounts.toml"
+[metrics]
+listen = ""
 [interface]
 name = "lo"
 ip = "127.0.0.1"

@@ -46,6 +46,8 @@ feed_bytes = 1048576
 feed_messages = 16384
 [cores]
 wait = "yield"
+[metrics]
+listen = ""
 [account_defaults]
 sources = ["127.0.0.1"]
 max_pages = 32
@@ -108,6 +110,7 @@ class Running:
         def condition(content):
             row = content["partitions"][0] if content["partitions"] else {}
             return (content["pid"] == self.process.pid and row.get("state") == "ready"
+                    and content["state"] != "starting"       # recovery may be ready after it
                     and row["instance"] == instance and content)
         return self.until(condition, START_S)
 

@@ -38,14 +38,15 @@ class Place:
     partitions: how many, each with a symbol of its own. orders: more keys of [orders]. sizes: of
     [capacity]. extra: more of the config file, as text. configured: the mode in the file, where
     it is not the rung that is expected. queue: the receive queue where the first partition's orders
-    arrive; nothing else does on any but the first.
+    arrive; nothing else does on any but the first. metrics: where its numbers are shown.
     """
 
     def __init__(self, mode, orders=None, *, partitions=1, layout="auto", sizes=None, extra="",
-                 configured="", queue=0):
+                 configured="", queue=0, metrics=""):
         self.configured = configured or mode
         self.mode, self.orders, self.stack = mode, orders or {}, contextlib.ExitStack()
         self.count, self.layout, self.extra, self.queue = partitions, layout, extra, queue
+        self.metrics = metrics
         self.sizes = sizes if sizes is not None or partitions == 1 else SMALL
         self.opened = []
 
@@ -62,7 +63,8 @@ class Place:
                        for p in range(self.count)]
             self.config_path = house.write_config(
                 self.scene, SETTINGS | {"symbols": symbols}, self.configured, people,
-                partitions=self.count, layout=self.layout, sizes=self.sizes)
+                partitions=self.count, layout=self.layout, sizes=self.sizes,
+                metrics=self.metrics)
             self._edit(self.config_path)
             self.house = house.House(self.scene, self.config_path)
             undo.callback(self.stop)

@@ -17,6 +17,7 @@ NAMES = {"adversarial": "What an order costs in books made to hurt, against w3."
          "durability": "What each durability level costs: throughput, and the wait for answers.",
          "recovery": "How soon a journal is a core again: replay, snapshot, both.",
          "latency": "Order to acknowledgement, open loop, beside a bare echo.",
+         "numbers": "What a scrape and a frame of `top` cost; pictures of the page.",
          "partitions": "Several matchers under a flood of orders, beside bare receivers.",
          "replay": "The replay tool beside a bare generator, and how well it keeps time.",
          "path": "Orders a second through the whole path, beside a bare receiver.",

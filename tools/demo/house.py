@@ -42,10 +42,11 @@ def _power(number, lowest):
 
 
 def write_config(scene, settings, mode: str, accounts, *, partitions=1, layout="auto",
-                 sizes=None) -> str:
+                 sizes=None, metrics="") -> str:
     """Writes the three files of the config into the scene's folder; the main one's path.
 
     accounts: (name, anything, (ip, port)) of each account. sizes: keys of [capacity].
+    metrics: where the numbers are shown.
     """
     folder = scene.folder
     (folder / "symbols.toml").write_text(_tables("symbols", settings["symbols"]))
@@ -60,6 +61,7 @@ def write_config(scene, settings, mode: str, accounts, *, partitions=1, layout="
         + "\n[orders]\n" + _toml({"order_port_base": scene.order_port, "silence_ms": 600_000,
                                   "gap_hold_us": GAP_HOLD_US} | GUARD)
         + "\n[partitions]\n" + _toml({"count": partitions, "layout": layout})
+        + "\n[metrics]\n" + _toml({"listen": metrics})
         + "\n[capacity]\n" + _toml(sizes or {}))
     for file in (path, folder / "accounts.toml"):
         os.chmod(file, 0o600)
