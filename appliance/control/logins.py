@@ -83,12 +83,16 @@ class Desk:
                       for i in range(len(partition.accounts))]
         self.by_name = {account.name.lower().encode(): i
                         for i, account in enumerate(partition.accounts)}
-        self.checker = checker or Checker(partition.accounts)
-        self.pending: dict[Request, tuple[dict, Future]] = {}
-        self.sources = [frozenset(ip_number(ip) for ip in a.sources) for a in partition.accounts]
+        self.take_over(partition, checker or Checker(partition.accounts))
         self.bound: dict[int, Bound] = {}
         self.told: dict[int, int] = {}
         self.tally = dict.fromkeys(OUTCOMES, 0)
+
+    def take_over(self, partition, checker):
+        """The same accounts with other passwords and sources; a check under way gets no answer."""
+        self.partition, self.checker = partition, checker
+        self.pending: dict[Request, tuple[dict, Future]] = {}
+        self.sources = [frozenset(ip_number(ip) for ip in a.sources) for a in partition.accounts]
 
     def answer(self, record: dict) -> tuple[str, dict | None]:
         """(outcome, fields of the LINK record to push or None) for one record of a Login Request:
