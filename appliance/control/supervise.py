@@ -30,7 +30,7 @@ from ..config.load import freeze, warnings
 from ..host import cores
 from ..shm import region
 from . import children, launch, recorder, reload, status
-from .alarms import Alarms, log
+from .alarms import Alarms, log, use_format
 from .partition import PartitionDesk
 from .portside import PortSide
 from .salvage import salvage
@@ -62,6 +62,7 @@ class Appliance:
 
     def run(self) -> int:
         """Runs until a signal or a failure that a restart does not cure. 0, 1 or 77."""
+        use_format(self.config.log.format)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, self._on_reload)
