@@ -11,8 +11,8 @@ from appliance import cli
 from tests.control.test_cli import EXAMPLE
 
 HELP_S = 0.15
-# Makers and senders of captures import numba to declare their options; only they may be slow.
-SLOW = {"flow", "record", "replay"}
+# The maker and the sender of captures import numba to declare their options; only they may be slow.
+SLOW = {"flow", "replay"}
 
 
 def names(group=cli.main, before=()):
