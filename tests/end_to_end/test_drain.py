@@ -1,6 +1,8 @@
 """SIGTERM with a journal on disk: what was taken is answered, though its answers still waited."""
 
+import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from tests.end_to_end.place import PRICE, SYMBOL, Place
 from tests.netns import needs_namespaces
 
 pytestmark = [needs_namespaces, pytest.mark.slow]
-ORDERS = 400
+ORDERS = 40
 
 
 def test_every_order_that_was_taken_is_answered_before_the_end(warm, tmp_path):
@@ -20,9 +22,15 @@ def test_every_order_that_was_taken_is_answered_before_the_end(warm, tmp_path):
     with Place("socket", extra=extra) as place:
         buyer = place.login(0)
         assert buyer.wait(buyer.enter("B", 1, SYMBOL, PRICE - 5_000))[-1].letter == "A"
+        journal = place.pid("journal@0")
+        os.kill(journal, signal.SIGSTOP)                 # a disk that stands: answers wait
         for _ in range(ORDERS):
             buyer.enter("B", 1, SYMBOL, PRICE - 5_000)
+        time.sleep(0.1)
+        assert not buyer.poll(0.05)
         place.house.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        os.kill(journal, signal.SIGCONT)
         answers = []
         while place.house.process.poll() is None:
             answers += buyer.poll(0.05)
