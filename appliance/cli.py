@@ -1,19 +1,22 @@
 """The command `wirematch`. Imports are lazy: `wirematch --help` must be quick.
 
-Exit codes of every sub-command: 0 done, 1 failed (bad configuration, failed check), 2 wrong use of
-the command line, 4 not ready, 77 cannot run on this machine.
+Exit codes of every sub-command: 0 done, 1 failed (bad configuration, an error), 2 wrong use of the
+command line, 3 a check failed, 4 not ready, 77 cannot run on this machine.
 """
 
 import importlib
-import os
 import sys
 
 import click
 
-FAILURE, CANNOT_RUN = 1, 77
+from .commands.shared import load as _load
+from .commands.shared import running as _running
 
 # Sub-commands of other modules: name -> (module with a click command named `command`, short help).
 TOOLS = {
+    "configure": ("appliance.commands.configure", "Set the host up, check it, take it back."),
+    "doctor": ("appliance.commands.doctor", "Say what is wrong now, and what to do."),
+    "inspect": ("appliance.commands.inspect", "Read a crash's record, or a running matcher."),
     "journal": ("appliance.journal.play_command", "Look at a partition's journal, and play it."),
     "flow": ("tools.flow", "Make an order capture: from real data, a workload file or a seed."),
     "replay": ("tools.replay", "Replay a capture onto an interface."),
@@ -67,21 +70,8 @@ class Lazy(click.Group):
 def main():
     """Wirematch: a Linux server as an exchange's matching appliance.
 
-    Exit codes: 0 done, 1 failed, 2 wrong use, 4 not ready, 77 cannot run on this machine.
+    Exit codes: 0 done, 1 failed, 2 wrong use, 3 check failed, 4 not ready, 77 cannot run here.
     """
-
-
-def _load(path):
-    from .config.load import load
-    from .config.mistakes import ConfigError
-    try:
-        return load(path)
-    except ConfigError as error:
-        click.echo(str(error), err=True)
-        count = len(error.complaints)
-        click.echo(f"{path}: {count} mistake{'s' if count > 1 else ''}, nothing was started",
-                   err=True)
-        sys.exit(FAILURE)
 
 
 @main.command()
@@ -128,24 +118,6 @@ def status(path, runtime_dir, as_json):
     if content is None:
         raise click.ClickException(why)
     click.echo(json.dumps(content, indent=1) if as_json else states.text(content))
-
-
-def _running(where):
-    """(status.json of the appliance that runs in a runtime folder, "") or (None, why not)."""
-    from .control import status as states
-    try:
-        content = states.read(f"{where}/status.json")
-    except OSError as error:
-        return None, (f"no appliance runs in {where}: {error.strerror} status.json; name its "
-                      "--config or --runtime-dir")
-    except ValueError as error:
-        return None, f"{where}/status.json is not an appliance's: {error}"
-    if not isinstance(content, dict) or "pid" not in content:
-        return None, f"{where}/status.json is not an appliance's: it names no process"
-    if not os.path.exists(f"/proc/{content['pid']}"):
-        return None, (f"no appliance runs in {where}: its launcher, process {content['pid']}, was "
-                      "killed; the next start cleans up")
-    return content, ""
 
 
 @main.command()

@@ -9,6 +9,7 @@ sends one, whoever is started next gets it back by name (`inherited`, or from th
 import array
 import os
 import socket
+import time
 
 _FIRST_FD = 3
 
@@ -32,6 +33,11 @@ def send(*lines: str, fds=()) -> bool:
 def ready(status: str = "") -> bool:
     """This process can do its work from now on."""
     return send("READY=1", *([f"STATUS={status}"] if status else []))
+
+
+def reloading() -> bool:
+    """A reload begins; `ready` ends it. systemd wants the monotonic time with it (253 on)."""
+    return send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def status(text: str) -> bool:

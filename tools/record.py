@@ -16,7 +16,6 @@ import time
 import click
 
 from tools.options import Finite
-from tools.pcap import Writer
 
 _RECORD = struct.Struct("<IIII")
 _MAC = bytes.fromhex("020000000000")
@@ -51,6 +50,7 @@ class Recorder:
     are heard."""
 
     def __init__(self, path, ip):
+        from tools.pcap import Writer            # compiled: not for --help
         self.writer, self.ip = Writer(path), ip
         self.parts, self.count = [], 0
 

@@ -172,6 +172,12 @@ class Supervision(_Table):
     crash_limit: _number(1, 36, "identical crashes in a row")
 
 
+class Log(_Table):
+    """[log]: the form of the lines on standard error."""
+
+    format: Literal["auto", "text", "json"]
+
+
 class Process(_Table):
     """[process]: the users that unprivileged processes become when started by root."""
 
@@ -263,6 +269,7 @@ class Settings(_Table):
     capacity: Capacity
     cores: Cores
     process: Process
+    log: Log
     supervision: Supervision
     port: Port
     durability: Durability

@@ -89,13 +89,18 @@ class Desk:
         self.names += [partition.drop_session(day, i).encode() for i in range(len(copies))]
         people = (*partition.accounts, *copies)
         self.by_name = {person.name.lower().encode(): i for i, person in enumerate(people)}
-        self.checker = checker or Checker(people)
-        self.pending: dict[Request, tuple[dict, Future]] = {}
-        self.sources = [frozenset(ip_number(ip) for ip in each.sources) for each in people]
+        self.take_over(partition, checker or Checker(people))
         self.bound: dict[int, Bound] = {} if bound is None else bound
         self.told: dict[int, int] = {}
         self.expulsions = None
         self.tally = dict.fromkeys(OUTCOMES, 0)
+
+    def take_over(self, partition, checker):
+        """The same accounts with other passwords and sources; a check under way gets no answer."""
+        self.partition, self.checker = partition, checker
+        self.pending: dict[Request, tuple[dict, Future]] = {}
+        people = (*partition.accounts, *getattr(partition, "drop_copies", ()))
+        self.sources = [frozenset(ip_number(ip) for ip in each.sources) for each in people]
 
     def answer(self, record: dict) -> tuple[str, dict | None]:
         """(outcome, fields of the LINK record to push or None) for one record of a Login Request:

@@ -11,7 +11,7 @@ own partition and nobody else.
 
 import time
 
-from . import launch
+from . import launch, recorder
 from .alarms import log
 
 BOOT_FAILURES_MAX = 3        # in a row; one is enough at the first start
@@ -76,6 +76,10 @@ class Renewal:
         """Starts its successor, or takes the partition down."""
         name, how = f"matcher@{desk.idx}", desk.matcher.how()
         poisoned, command = desk.bury()
+        kept = recorder.record(desk, how, command, desk.row(),
+                               recorder.folder_of(self.appliance.config))
+        if kept is not None:
+            log(f"the last commands of {name} are in {kept}; see: wirematch inspect {kept}", 4)
         desk.boot_failures += not desk.was_ready
         if desk.matcher.code == CANNOT_RUN:
             self.appliance.fail(CANNOT_RUN, f"{name} cannot run here")

@@ -6,6 +6,7 @@ holds no secrets and anyone may read it. `text` prints what an operator looks at
 
 import json
 import os
+import time
 
 from ..host import nic
 from ..layout import shared
@@ -31,6 +32,28 @@ def read(path) -> dict:
     """What `write` wrote; OSError when there is none."""
     with open(path, encoding="utf-8") as file:
         return json.load(file)
+
+
+def content(appliance) -> dict:
+    """What status.json holds of a supervise.Appliance."""
+    interface, rows = appliance.config.interface, [
+        desk.row() | {"xsk": socket_row(appliance.port.rows[desk.idx])}
+        for desk in appliance.desks]
+    port = port_row(appliance.port.status, interface.name, appliance.config.feed.interface_b)
+    return {
+        "name": appliance.config.name, "state": appliance.state, "pid": os.getpid(),
+        "config": appliance.config.path, "config_digest": appliance.config.digest,
+        "interface": interface.name, "ip": interface.ip, "mode_wanted": interface.mode,
+        "day": appliance.today.day, "midnight_ns": appliance.today.midnight,
+        "cores": appliance.cores.text(),
+        "wait": appliance.cores.wait, "market": appliance.today.row(time.time_ns()),
+        "partitions": rows, "port": port, "drops": appliance.drops.look(rows, port),
+        "steering": reasons(appliance.port.status),
+        "processes": [{"name": child.name, "pid": child.pid, "cpus": list(child.cpus),
+                       "state": child.how(), "status": child.status,
+                       "ready_s": round(max(0.0, child.ready_s - child.started_s), 3)}
+                      for child in appliance.children()],
+        "reload": appliance.reload, "alarms": appliance.alarms.table()}
 
 
 def partition_row(part, matcher_status, sessions, counters, tally) -> dict:

@@ -11,6 +11,7 @@
              The other processes are started again and nobody loses anything
     day      the market opens and closes by the clock (trading_day); after a closed day every
              partition begins anew at midnight
+    reload   SIGHUP: the files are read and checked again, and taken over all or not at all (reload)
     stop     without a journal the end of the day (end-of-session packets leave), with one the day
              can go on later; matchers, recoveries, journals, portd, fork server, runtime folder; a
              second signal skips the waiting
@@ -23,12 +24,13 @@ import select
 import signal
 import time
 
+from .. import notify
 from .. import topology as topo
 from ..config.load import freeze, warnings
 from ..host import cores
 from ..shm import region
-from . import children, drops, launch, metricside, status
-from .alarms import Alarms, log
+from . import children, drops, launch, metricside, reload, status
+from .alarms import Alarms, log, use_format
 from .partition import PartitionDesk
 from .portside import PortSide
 from .renewal import CANNOT_RUN, FAILURE, OK, Renewal
@@ -53,15 +55,17 @@ class Appliance:
         self.mailbox = self.folder = self.cores = self.forkserver = self.port = self.checker = None
         self.desks, self.can_fork, self.renewal = [], True, Renewal(self)
         self.drops, self.metrics = drops.Drops(), None
+        self.wants_reload, self.reload = False, None     # the last one: {"done", "changes"}
         self.today = TradingDay(config, time.time_ns())
         self.status_due = self.round_due = 0.0
         self.endings = select.poll()
 
     def run(self) -> int:
         """Runs until a signal or a failure that a restart does not cure. 0, 1 or 77."""
+        use_format(self.config.log.format)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGHUP, lambda *_: log("SIGHUP: there is nothing to reload yet", 4))
+        signal.signal(signal.SIGHUP, self._on_reload)
         try:
             self._start()
             while not self.signals and self.state != "failed":
@@ -78,6 +82,9 @@ class Appliance:
 
     def _on_signal(self, number, _frame):
         self.signals += 1
+
+    def _on_reload(self, _number, _frame):
+        self.wants_reload = True
 
     # -- start ------------------------------------------------------------------------------------
 
@@ -136,7 +143,7 @@ class Appliance:
         """What cannot wait; and, when something ended or it is time, the round."""
         now = time.monotonic()
         for pid, lines in self.mailbox.read(self.port.child.pid):
-            for child in self._children():
+            for child in self.children():
                 if child.pid == pid:
                     child.status = lines.get("STATUS", child.status)
                     if "READY" in lines and not child.ready_s:
@@ -146,6 +153,8 @@ class Appliance:
                 self.renewal.look(desk, now, self.can_fork)
             elif not desk.is_down:
                 desk.serve_logins()
+        if self.wants_reload and self.state != "starting":
+            self._reload()
         if now >= self.round_due or self.endings.poll(0):
             self.round_due = now + ROUND_S
             self._round(now)
@@ -182,11 +191,12 @@ class Appliance:
     def _expect_endings(self):
         """From now on `endings` tells when one of the children that live ends."""
         self.endings = select.poll()
-        for child in self._children():
+        for child in self.children():
             if not child.ended():
                 self.endings.register(child.pidfd, select.POLLIN)
 
-    def _children(self):
+    def children(self) -> list:
+        """Every process there is."""
         children_of = [side and side.child for side in (self.port, self.forkserver, self.metrics)]
         for desk in self.desks:
             children_of += desk.children()
@@ -233,6 +243,14 @@ class Appliance:
             desk.sound("matcher-hung", f"matcher@{desk.idx} has not looked at its control "
                        f"word for {silent_s:.1f} s and was ended ({where})")
 
+    def _reload(self):
+        """SIGHUP, told to systemd as it asks for; nobody waits for it meanwhile."""
+        self.wants_reload = False
+        notify.reloading()
+        done = reload.reload(self)
+        notify.ready("reloaded" if done else "the new configuration was refused: see the log")
+        self._write_status()
+
     # -- days -------------------------------------------------------------------------------------
 
     def _follow_day(self):
@@ -266,27 +284,7 @@ class Appliance:
     def write_status(self):
         """status.json, now."""
         self.status_due = time.monotonic() + STATUS_S
-        status.write(self.topology.status_file, self.content())
-
-    def content(self) -> dict:
-        """What status.json holds."""
-        interface, rows = self.config.interface, [
-            desk.row() | {"xsk": status.socket_row(self.port.rows[desk.idx])}
-            for desk in self.desks]
-        port = status.port_row(self.port.status, interface.name, self.config.feed.interface_b)
-        return {
-            "name": self.config.name, "state": self.state, "pid": os.getpid(),
-            "config": self.config.path, "config_digest": self.config.digest,
-            "interface": interface.name, "ip": interface.ip, "mode_wanted": interface.mode,
-            "day": self.today.day, "midnight_ns": self.today.midnight, "cores": self.cores.text(),
-            "wait": self.cores.wait, "market": self.today.row(time.time_ns()),
-            "partitions": rows, "port": port, "drops": self.drops.look(rows, port),
-            "steering": status.reasons(self.port.status),
-            "processes": [{"name": child.name, "pid": child.pid, "cpus": list(child.cpus),
-                           "state": child.how(), "status": child.status,
-                           "ready_s": round(max(0.0, child.ready_s - child.started_s), 3)}
-                          for child in self._children()],
-            "alarms": self.alarms.table()}
+        status.write(self.topology.status_file, status.content(self))
 
     # -- stop -------------------------------------------------------------------------------------
 

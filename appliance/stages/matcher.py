@@ -9,7 +9,7 @@
               calls the clock's base is read anew, and port_status: when the generation of its port
               has changed (AF_XDP lost, or there again), it asks portd for a new one and trades on
     end       a LINK_END_DAY record closes the day; when the end-of-session packets are out the
-              state is ENDED; the word STOP ends the process
+              state is ENDED; the word STOP ends the process, when what was taken has left
 
 Nothing here decides a trading rule.
 """
@@ -50,6 +50,7 @@ ANSWER_S, PATIENCE_S, RETRY_S, BEAT_S = 5.0, 20.0, 0.05, 0.05
 SENDS = [ps.KICK_CNT, ps.KICK_AGAIN_CNT, ps.KICK_BUSY_CNT, ps.KICK_DOWN_CNT, ps.KICK_ERROR_CNT,
          ps.TX_DROPPED_CNT, ps.TX_INVALID_CNT, ps.KICK_LAST_ERRNO]      # MATCHER_STATUS.sends
 RUN_NS = 50_000_000
+DRAIN_S, DRAIN_POLLS = 1.0, 64
 CALIBRATION_S = 0.02
 TSC_SHIFT = 24
 
@@ -307,6 +308,21 @@ class Matcher:
             self.params[0]["control_word"] = word
             if row["state"] != shared.ENDED and self.burst.ended(self.core, self.io):
                 row["state"] = shared.ENDED
+        self._drain()
+
+    def _drain(self):
+        """No more datagrams are taken; what was taken leaves, when the gate lets it, within
+        DRAIN_S."""
+        words, names, deadline = self.io.words, self.io_state, time.monotonic() + DRAIN_S
+        self.params[0]["rx_batch"], self.params[0]["idle_polls"] = 0, DRAIN_POLLS
+        while time.monotonic() < deadline:
+            self.clock.set(self.params)
+            is_idle = self.burst.run(self.core, self.port, self.io, self.params) == self.burst.IDLE
+            if is_idle and not any((
+                    words[names.MARK_HEAD] - words[names.MARK_TAIL], words[names.ACKS_DUE],
+                    words[names.OUTBOX_HEAD] - words[names.OUTBOX_TAIL], words[names.KICK_DUE])):
+                break
+        self._note_device()
 
 
 def main(arguments=None) -> int:

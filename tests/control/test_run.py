@@ -109,9 +109,8 @@ class Running:
     def ready(self, instance):
         def condition(content):
             row = content["partitions"][0] if content["partitions"] else {}
-            return (content["pid"] == self.process.pid and row.get("state") == "ready"
-                    and content["state"] != "starting"       # recovery may be ready after it
-                    and row["instance"] == instance and content)
+            return (content["pid"] == self.process.pid and content["state"] == "running"
+                    and row.get("state") == "ready" and row["instance"] == instance and content)
         return self.until(condition, START_S)
 
     def pid(self, name):

@@ -1,0 +1,1 @@
+"""Sub-commands of `wirematch`, a file each, imported only when they are used; cli.py lists them."""
