@@ -29,6 +29,7 @@ from ..host import cores
 from ..shm import region
 from . import children, launch, status
 from .alarms import Alarms, log
+from .manager import Manager
 from .partition import PartitionDesk
 from .portside import PortSide
 from .salvage import salvage
@@ -55,7 +56,7 @@ class Appliance:
         self.desks = []
         self.today = TradingDay(config, time.time_ns())
         self.status_due = self.round_due = 0.0
-        self.endings = select.poll()
+        self.endings, self.manager = select.poll(), Manager(BOOT_PATIENCE_S)
 
     def run(self) -> int:
         """Runs until a signal or a failure that a restart does not cure. 0, 1 or 77."""
@@ -170,6 +171,7 @@ class Appliance:
                 f"{self.today.phase}")
             self.state = "running"
             self._write_status()
+        self.manager.turn(now, self.state, self.desks)
 
     def _expect_endings(self):
         """From now on `endings` tells when one of the children that live ends."""
@@ -335,6 +337,7 @@ class Appliance:
         self.state = "stopping" if self.state != "failed" else self.state
         if self.folder is None:
             return
+        self.manager.stopping()
         try:
             trading = [desk for desk in self.desks if desk.is_trading()]
             if trading:
