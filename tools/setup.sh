@@ -4,7 +4,8 @@
 # With root it installs the missing Debian packages. Without root, or without clang, it goes on with
 # what there is and says at the end what is missing and what that costs: the plain-socket rung needs
 # Python, a C compiler and nothing else. WIREMATCH_DPDK=1 also installs what the DPDK port is built
-# with (many packages, for every card that DPDK knows: half a minute); `make test` asks for it.
+# with (many packages, for every card that DPDK knows: half a minute), WIREMATCH_TESTS=1 what only
+# tests need; `make test` asks for both.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,6 +17,7 @@ NATIVE=(clang llvm libbpf-dev libelf-dev zlib1g-dev)
 TOOLS=(iproute2 ethtool procps util-linux tshark valgrind g++)
 ARM=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)   # one test: the scan of another CPU
 DPDK=(libdpdk-dev pkg-config)
+TESTS=(mmdebstrap systemd-container systemd)   # the package in a booted Debian machine
 STAMPS=.venv/.stamps
 missing=()
 
@@ -36,7 +38,10 @@ packages() {
         return
     fi
     local wanted
-    mapfile -t wanted < <(absent "${NEEDED[@]}" "${NATIVE[@]}" "${TOOLS[@]}" "${ARM[@]}")
+    local tests=()
+    [ "${WIREMATCH_TESTS:-0}" = 1 ] && tests=("${TESTS[@]}")
+    mapfile -t wanted < <(absent "${NEEDED[@]}" "${NATIVE[@]}" "${TOOLS[@]}" "${ARM[@]}" \
+                                 "${tests[@]}")
     [ ${#wanted[@]} -eq 0 ] && return
     if [ "$(id -u)" -eq 0 ]; then
         say "installing ${wanted[*]}"
@@ -80,7 +85,8 @@ environment() {
     print=$(sha256sum pyproject.toml | cut -d' ' -f1)
     done_before packages "$print" && [ -x .venv/bin/wirematch ] && return
     say "installing the Python packages"
-    .venv/bin/python -m pip install -q --disable-pip-version-check -e ".[tools,test,picture]"
+    .venv/bin/python -m pip install -q --disable-pip-version-check \
+        -e ".[tools,test,picture,package]"
     # Only its sample data is used: the real half hour of orders that the demo replays.
     .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps "ob-analytics==0.1.0"
     echo "$print" > "$STAMPS/packages"
