@@ -5,7 +5,8 @@
         machine.run("systemctl", "start", "wirematch.target")
 
 The tree is never written: what a machine changes lies in memory and goes with it. It dies with this
-process, however that ends.
+process, however that ends: nspawn alone would leave it running, so both live in a process namespace
+whose first process is told to.
 """
 
 import contextlib
@@ -92,6 +93,14 @@ def within(tree: Path, *command: str) -> str:
         check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
+def _below(pid):
+    """The processes that come from one, as far as they still do."""
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield int(child)
+            yield from _below(int(child))
+
+
 def _remove(cgroup):
     """A control group and those in it, as far as nobody is in them."""
     for path, _, _ in os.walk(cgroup, topdown=False):
@@ -116,11 +125,12 @@ class Machine:
             self.market = undo.enter_context(Namespace())
             veth_pair(inside, "wm0", IP, self.market, "wm1", MARKET_IP)
             self.process = subprocess.Popen(
-                ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit",
+                ["unshare", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc",
+                 "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit",
                  "--capability=all", "--system-call-filter=bpf", "--volatile=overlay",
-                 f"--directory={self.tree}",
-                 f"--machine={self.name}", f"--network-namespace-path={inside.path}",
-                 "--console=pipe", "--kill-signal=SIGRTMIN+3"], preexec_fn=_end_with_parent,
+                 f"--directory={self.tree}", f"--machine={self.name}",
+                 f"--network-namespace-path=/proc/self/fd/{inside.fd}", "--console=pipe",
+                 "--kill-signal=SIGRTMIN+3"], preexec_fn=_end_with_parent, pass_fds=[inside.fd],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             undo.callback(self._kill)
             self.leader = self._await_leader()
@@ -141,13 +151,11 @@ class Machine:
 
     def _await_leader(self):
         deadline = time.monotonic() + BOOT_S
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         while time.monotonic() < deadline and self.process.poll() is None:
-            for pid in children.read_text().split():
+            for pid in _below(self.process.pid):
                 with contextlib.suppress(OSError):
-                    if os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid") \
-                            and Path(f"/proc/{pid}/comm").read_text() == "systemd\n":
-                        return int(pid)
+                    if Path(f"/proc/{pid}/comm").read_text() == "systemd\n":
+                        return pid
             time.sleep(0.02)
         self._kill()
         raise TimeoutError(f"no machine: {self.process.returncode}")

@@ -24,6 +24,8 @@ from tests.shared_data import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 PROFILE = Path(loading.__file__).parent / "examples" / "veth-test.toml"
 MORE = """
+[orders]
+gap_hold_us = 200_000
 [supervision]
 late_ms = 50
 hang_ms = 1500
@@ -32,9 +34,8 @@ feed_bytes = 16_777_216
 feed_messages = 65_536
 """
 CONFIG, SERVICE = "/etc/wirematch/wirematch.toml", "wirematch.service"
-SYMBOL, PRICE, PATIENCE_S = "ACME", 1_250_000, 30.0
-BACK_S, SEEN_S = 2.0, 0.1                    # aims: trading again, a standstill noticed
-BUSY = 2.0                                   # times as long is let pass: the machine is shared
+SYMBOL, PRICE, PATIENCE_S = "ACME", 1_250_000, 60.0
+BACK_S, SEEN_S = 2.0, 0.1                    # trading again; a standstill noticed
 
 
 class House:
@@ -67,7 +68,7 @@ class House:
                 rows = dict(line.split(":\t", 1) for line in path.read_text().splitlines())
             except OSError:
                 continue
-            if rows["NSpid"].split()[1:] == [str(inside)] and os.readlink(
+            if rows["NSpid"].split()[-1] == str(inside) and os.readlink(
                     path.parent / "ns/pid") == os.readlink(f"/proc/{self.machine.leader}/ns/pid"):
                 return int(path.parent.name)
         raise LookupError(name)
@@ -87,6 +88,11 @@ class House:
         lines = self.machine.run("journalctl", "-u", SERVICE, "-o", "json", "--no-pager")
         rows = [json.loads(line) for line in lines.splitlines()]
         return [(int(row["__REALTIME_TIMESTAMP"]) / 1e6, row["MESSAGE"]) for row in rows]
+
+
+def limit(seconds):
+    """What may take so long on a machine of one's own: longer by how many share each CPU of it."""
+    return seconds * max(1.0, os.getloadavg()[0] / os.cpu_count())
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +140,8 @@ def test_one_edited_file_and_a_start_and_it_trades_over_af_xdp(house):
 
 
 def test_every_process_has_lost_its_rights(house):
+    house.until(lambda content: len(content["processes"]) == 6
+                and all(row["ready_s"] for row in content["processes"]))
     for name in ("matcher@0", "recovery@0", "journal@0", "shadow@0"):
         rows = dict(line.split(":\t", 1) for line in
                     Path(f"/proc/{house.pid(name)}/status").read_text().splitlines())
@@ -160,9 +168,24 @@ def test_a_reload_is_judged_first(house):
     trade(house)
 
 
-def await_order(session, low):
-    """Enters an order and waits for its answer, which comes when somebody trades again."""
-    return wait_for(session, session.enter("B", 1, SYMBOL, low), "A", PATIENCE_S)
+def trades_again(house, low):
+    """Orders ten times a second until one is accepted, which is when trading goes on; the rest of
+    the answers is waited for."""
+    session, deadline, sent, seen, due = house.people["BOB"], time.monotonic() + PATIENCE_S, 0, 0, 0
+    while not seen:
+        now = time.monotonic()
+        assert now < deadline, "nobody answers"
+        if now >= due:
+            session.enter("B", 1, SYMBOL, low)
+            sent, due = sent + 1, now + 0.1
+        seen += sum(each.letter == "A" for each in session.poll(0.005))
+        house.people["ALICE"].poll(0.0)
+    when = time.monotonic()
+    while seen < sent:
+        assert time.monotonic() < deadline, f"{seen} answers to {sent} orders"
+        seen += sum(each.letter == "A" for each in session.poll(0.05))
+        house.people["ALICE"].poll(0.0)
+    return when
 
 
 def test_a_killed_matcher_trades_again_within_two_seconds_and_nothing_is_lost(house):
@@ -171,25 +194,23 @@ def test_a_killed_matcher_trades_again_within_two_seconds_and_nothing_is_lost(ho
     wait_for(seller, sell, "A", PATIENCE_S)
     begun = time.monotonic()
     os.kill(house.pid("matcher@0"), signal.SIGKILL)
-    await_order(buyer, PRICE - 5_000)
-    took = time.monotonic() - begun
+    took = trades_again(house, PRICE - 5_000) - begun
     buy = buyer.enter("B", 7, SYMBOL, PRICE + 100)
     wait_for(buyer, buy, "E", PATIENCE_S)
     assert wait_for(seller, sell, "E", PATIENCE_S)[-1].quantity == 7
     print(f"trading again {took:.2f} s after kill -9")
-    assert took < BACK_S * BUSY
+    assert took < limit(BACK_S)
 
 
 def test_a_standstill_is_seen_at_once_and_ended(house):
     old = house.pid("matcher@0")
-    begun = time.time()
+    begun, started = time.time(), time.monotonic()
     os.kill(old, signal.SIGSTOP)
-    await_order(house.people["BOB"], PRICE - 5_100)
-    took = time.time() - begun
+    took = trades_again(house, PRICE - 5_100) - started
     late = [when for when, text in house.words()
             if "has not looked up for" in text and when > begun and "ended" in text]
     print(f"seen after {late[0] - begun:.3f} s, trading again after {took:.2f} s")
-    assert late[0] - begun < SEEN_S * BUSY
+    assert late[0] - begun < limit(SEEN_S)
     assert house.pid("matcher@0") != old
     trade(house)
 
@@ -222,9 +243,10 @@ def test_a_launcher_that_stands_still_is_ended_by_the_watchdog(house):
 
 def test_a_stop_drains_and_leaves_nothing(house):
     begun = datetime.now().timestamp()
-    house.machine.run("systemctl", "stop", "wirematch.target")
-    assert house.machine.show(SERVICE, "Result") == "success"
+    house.machine.run("systemctl", "stop", "wirematch.target", SERVICE)
+    assert house.machine.show("wirematch.target", "ActiveState") == "inactive"
     assert house.machine.show(SERVICE, "ActiveState") == "inactive"
+    assert house.machine.show(SERVICE, "Result") == "success"
     assert any("stopped" in text for when, text in house.words() if when > begun - 1)
     assert not house.machine.path("/dev/shm/veth").exists()
     assert "xdp" not in house.machine.run("ip", "link", "show", "wm0")
