@@ -91,7 +91,8 @@ def test_the_package_holds_what_an_operator_looks_for(built):
 def test_bash_completes_commands(built, tmp_path):
     """The script is sourced and asked, with the command on the path."""
     program = tmp_path / "wirematch"
-    program.write_text(f"#!/bin/sh\nexec {sys.executable} -m appliance.cli \"$@\"\n")
+    program.write_text(f"#!{sys.executable} -P\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+                       "from appliance.cli import main\nmain()\n")
     program.chmod(0o755)
     script = built["root"] / "usr/share/bash-completion/completions/wirematch"
     done = subprocess.run(
