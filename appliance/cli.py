@@ -79,7 +79,10 @@ def main():
 def run(path):
     """Run the appliance in the foreground until SIGTERM or Ctrl-C."""
     from .shm import cache
-    cache.use_cache()
+    try:
+        cache.use_cache()
+    except OSError as error:
+        raise click.ClickException(error.strerror) from error
     config = _load(path)
     from .control import supervise
     sys.exit(supervise.run(config))
@@ -203,6 +206,24 @@ def protect(path):
     except secrets.SecretError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{path}: {count} password(s) replaced by hashes; only its owner may read it")
+
+
+@main.command("drop-in")
+@click.option("--config", "path", required=True, metavar="FILE", help="Main configuration file.")
+@click.option("--out", metavar="FILE", help="Write it there (its folder is made), not to stdout.")
+def drop_in(path, out):
+    """Print what a configuration needs of systemd beyond wirematch.service.
+
+    Usually --out /etc/systemd/system/wirematch.service.d/config.conf, then: systemctl daemon-reload
+    """
+    from .control import dropin
+    text = dropin.describe(_load(path))
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)
+        with open(out, "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 @main.command()

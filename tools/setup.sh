@@ -5,7 +5,7 @@
 # what there is and says at the end what is missing and what that costs: the plain-socket rung needs
 # Python, a C compiler and nothing else. WIREMATCH_DPDK=1 also installs what the DPDK port is built
 # with (many packages, for every card that DPDK knows: half a minute); WIREMATCH_TESTS=1 what only
-# tests need (promtool, a browser without a screen); `make test` asks for both.
+# tests need (promtool, a browser without a screen, a booted machine); `make test` asks for both.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,7 +17,8 @@ NATIVE=(clang llvm libbpf-dev libelf-dev zlib1g-dev)
 TOOLS=(iproute2 ethtool procps util-linux tshark valgrind g++)
 ARM=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)   # one test: the scan of another CPU
 DPDK=(libdpdk-dev pkg-config)
-TESTS=(prometheus chromium-headless-shell fonts-dejavu-core)
+TESTS=(prometheus chromium-headless-shell fonts-dejavu-core
+       mmdebstrap systemd-container systemd)   # the last three: the package in a booted machine
 STAMPS=.venv/.stamps
 missing=()
 
@@ -96,9 +97,7 @@ tests() {  # of prometheus only promtool is used: its service is not started, no
         chmod 755 "$policy"
         ours=yes
     fi
-    export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -qq </dev/null && apt-get -o DPkg::Lock::Timeout=600 install -y -qq \
-        --no-install-recommends "${wanted[@]}" </dev/null >/dev/null; } ||
+    fetch_packages "${wanted[@]}" ||
         say "some tests will be skipped: ${wanted[*]} cannot be installed here"
     if [ "$ours" = yes ]; then
         rm -f "$policy"
@@ -125,7 +124,7 @@ environment() {
     say "installing the Python packages"
     local install=(.venv/bin/python -m pip install -q --disable-pip-version-check --retries 5
                    --timeout 60)
-    patiently "${install[@]}" -e ".[tools,test,picture]"
+    patiently "${install[@]}" -e ".[tools,test,picture,package]"
     # Only its sample data is used: the real half hour of orders that the demo replays.
     patiently "${install[@]}" --no-deps "ob-analytics==0.1.0"
     echo "$print" > "$STAMPS/packages"

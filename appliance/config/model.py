@@ -182,6 +182,7 @@ class Process(_Table):
     """[process]: the users that unprivileged processes become when started by root."""
 
     uid_base: _number(1000, 4_000_000_000, "a user number")
+    sandbox: Literal["auto", "off"]
 
 
 class Durability(_Table):

@@ -46,6 +46,8 @@ def table() -> list[tuple[str, str, str]]:
         ("DPDK", _dpdk(), "mode = dpdk: a DPDK device for each matcher"),
         ("libbpf", _libbpf(), "built into the C library; without it only mode = socket"),
         ("steer program", _steer(), "the compiled XDP program, bpf/steer.bpf.o"),
+        ("seccomp", _seccomp(), "unprivileged processes keep only the calls of their loops"),
+        ("landlock", _landlock(), "they open no file any more (kernel 5.13)"),
         ("write-execute denial", _denial(), "no new executable memory after warm-up (kernel 6.3)"),
         ("AF_XDP take-over", _at_least(6, 4), "a restarted matcher maps the old socket's rings"),
         ("huge pages", _huge(), "fewer TLB misses in the UMEM"),
@@ -93,6 +95,17 @@ def _dpdk():
 def _steer():
     path = Path(__file__).resolve().parents[2] / "bpf" / "steer.bpf.o"
     return YES if path.exists() else f"{NO}: not built (make -C bpf needs clang)"
+
+
+def _seccomp():
+    from ..stages import seccomp
+    return YES if seccomp.is_available() else f"{NO}: not in this kernel, or not known here"
+
+
+def _landlock():
+    from ..stages import landlock
+    abi = landlock.version()
+    return f"{YES}: version {abi}" if abi else f"{NO}: not in this kernel, or not enabled (lsm=)"
 
 
 def _denial():

@@ -19,7 +19,6 @@
 Everything here is one thread; nothing here is on a packet's way.
 """
 
-import os
 import select
 import signal
 import time
@@ -31,6 +30,7 @@ from ..host import cores
 from ..shm import region
 from . import children, drops, launch, metricside, reload, status
 from .alarms import Alarms, log, use_format
+from .manager import Manager
 from .partition import PartitionDesk
 from .portside import PortSide
 from .renewal import CANNOT_RUN, FAILURE, OK, Renewal
@@ -58,7 +58,7 @@ class Appliance:
         self.wants_reload, self.reload = False, None     # the last one: {"done", "changes"}
         self.today = TradingDay(config, time.time_ns())
         self.status_due = self.round_due = 0.0
-        self.endings = select.poll()
+        self.endings, self.manager = select.poll(), Manager(BOOT_PATIENCE_S)
 
     def run(self) -> int:
         """Runs until a signal or a failure that a restart does not cure. 0, 1 or 77."""
@@ -187,6 +187,7 @@ class Appliance:
                 f"{self.today.phase}")
             self.state = "running"
             self.write_status()
+        self.manager.turn(now, self.state, self.desks)
 
     def _expect_endings(self):
         """From now on `endings` tells when one of the children that live ends."""
@@ -293,6 +294,7 @@ class Appliance:
         self.state = "stopping" if self.state != "failed" else self.state
         if self.folder is None:
             return
+        self.manager.stopping()
         try:
             trading = [desk for desk in self.desks if desk.is_trading()]
             if trading:

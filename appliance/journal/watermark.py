@@ -14,6 +14,7 @@ blocks pass for a torn tail.
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ _CRC_END = lay.WATERMARK["crc"].off + 4
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
+@functools.cache
 def boot_id() -> bytes:
     """16 bytes that name this boot of the kernel."""
     with open(_BOOT_ID, encoding="ascii") as file:

@@ -6,9 +6,13 @@ layout, hot and the C library, for the Python, numpy, numba and llvmlite version
 numba's settings. Call `use_cache` before the first kernel is imported.
 
 The folder is written by whoever compiles first: an unprivileged process can only read root's, so it
-imports its kernels before it gives its rights away.
+imports its kernels before it gives its rights away. Where the folder cannot be written at all (a
+service whose file system is read-only), it is taken as `wirematch warm` has filled it; what is
+missing there is compiled for this process alone. It holds code, so only its own user's and root's
+is taken.
 """
 
+import errno
 import hashlib
 import importlib.metadata
 import os
@@ -79,20 +83,40 @@ def cache_dir(package: Path = PACKAGE) -> Path:
 def use_cache() -> Path:
     """Makes numba use `cache_dir()` in this process and its children; the folder is made.
 
-    RuntimeError when kernels were imported before: they would have been cached elsewhere.
+    RuntimeError when kernels were imported before: they would have been cached elsewhere. OSError
+    when there is no folder and none can be made, or others may write into it.
     """
     folder = cache_dir()
+    if folder.exists() and not os.access(folder, os.W_OK):
+        _only_read(folder)
     if os.environ.get("NUMBA_CACHE_DIR") == str(folder):
         return folder
     early = [name for name in ("appliance.hot.endian", "appliance.hot.port", "appliance.hot.xsk")
              if name in sys.modules]
     if early:
         raise RuntimeError(f"use_cache must be called before {early[0]} is imported")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, f"{folder}: {error.strerror}: the kernels of this release and "
+                      "CPU are not there and may not be compiled here; run as root: wirematch warm"
+                      ) from error
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     if "numba" in sys.modules:
         sys.modules["numba"].config.CACHE_DIR = str(folder)
     return folder
+
+
+def _only_read(folder):
+    """Lets numba read a folder that it may not write, and keep what it compiles to itself."""
+    found = folder.stat()
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+        raise PermissionError(errno.EACCES, f"{folder} holds code and belongs to user "
+                              f"{found.st_uid}, or others may write into it (mode "
+                              f"{found.st_mode & 0o7777:o}); only root's or our own is loaded")
+    from numba.core import caching
+    caching._CacheLocator.ensure_cache_path = lambda self: None
+    caching.Cache.save_overload = lambda self, signature, data: None
 
 
 def prune(keep: Path) -> int:

@@ -37,7 +37,7 @@ from appliance.layout import journal as lay
 from appliance.layout import shared
 from appliance.native import lib
 from appliance.shm import region
-from appliance.stages import rights
+from appliance.stages import rights, sandbox
 
 FAILED_CODE = 3
 SYNC_NS = 50_000_000
@@ -189,7 +189,9 @@ def main(arguments=None) -> int:
     writer.move(rights.reach(writer.directory))
     lib.wm_die_with_parent(signal.SIGTERM)
     row["state"] = shared.JOURNAL_OPEN           # first: the launcher waits for it, and reads the
-    notify.ready()                               # mailbox, which may be full, only afterwards
+    wanted = topology.config.process.sandbox     # mailbox, which may be full, only afterwards
+    notify.ready(sandbox.text("journal", wanted))
+    sandbox.enter("journal", wanted, ".")
     try:
         copier.run(stopping)
         writer.close(clean=copier.waiting() <= 0)

@@ -39,7 +39,7 @@ from appliance.layout import params as params_layout
 from appliance.layout import shared
 from appliance.native import lib
 from appliance.shm import cache, dpdk, present, region
-from appliance.stages import link, ports, rights
+from appliance.stages import link, ports, rights, sandbox
 
 LEVELS = {"none": 0, "process": 1, "disk": 2}            # words[LEVEL] of hot/io_state.py
 RUNGS = {name: code for code, name in shared.RUNGS.items()}
@@ -349,7 +349,9 @@ def main(arguments=None) -> int:
     matcher.status[0]["warm_ms"] = int((time.monotonic() - matcher.started) * 1000)
     rights.freeze()
     rights.drop(partition.matcher_uid, deny_write_execute=True)
-    notify.ready()
+    driver = "driver" if matcher.status[0]["rung"] == shared.RUNG_DPDK else "matcher"
+    notify.ready(sandbox.text(driver, topology.config.process.sandbox))
+    sandbox.enter(driver, topology.config.process.sandbox)
     matcher.run()
     return 0
 

@@ -27,7 +27,7 @@ from appliance.layout import shared
 from appliance.layout.wire_session import MOLD_PAYLOAD_MAX
 from appliance.native import lib
 from appliance.shm import cache, region
-from appliance.stages import rights
+from appliance.stages import rights, sandbox
 
 HEADER = struct.Struct(">10sQH")
 END_OF_SESSION = 0xFFFF
@@ -200,7 +200,8 @@ def main(arguments=None) -> int:
         print(f"recovery@{options.partition}: {error}", file=sys.stderr, flush=True)
         return 1
     rights.drop(partition.recovery_uid, deny_write_execute=True)
-    notify.ready()
+    notify.ready(sandbox.text("recovery", config.process.sandbox))
+    sandbox.enter("recovery", config.process.sandbox)
     server = Server(reader, config.feed.rerequests_per_second, config.interface.payload)
     server.tallies = dict(zip(TALLIES, tallies.tolist(), strict=False))   # of those that died too
     serve(server, sock, tallies, selector, tcp)

@@ -22,9 +22,10 @@ from appliance import notify
 from appliance import topology as topo
 from appliance.config import load
 from appliance.journal.errors import JournalError
+from appliance.journal.watermark import boot_id
 from appliance.native import lib
 from appliance.shm import cache, region
-from appliance.stages import rights
+from appliance.stages import rights, sandbox
 
 PAUSE_S = 0.01
 
@@ -74,10 +75,12 @@ def main(arguments=None) -> int:
         folder = partition.journal_folder(
             config, topo.date_of(config.day.time_zone, int(control[0]["midnight_ns"])))
         warm.load()
+        boot_id()                                # read once; the sandbox would refuse it
         os.chdir(folder)
         rights.drop(partition.journal_uid, deny_write_execute=True)
         folder = rights.reach(folder)
-        notify.ready()
+        notify.ready(sandbox.text("shadow", config.process.sandbox))
+        sandbox.enter("shadow", config.process.sandbox, ".")
         replica = begin(lambda: Replica(
             folder, row, every=wanted.snapshot_commands, kept=wanted.snapshots_kept, marks=marks,
             say=lambda text: print(f"{name}: {text}", file=sys.stderr, flush=True)), stopping)

@@ -2,15 +2,27 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from appliance.client.orders import LoginError
+from appliance.stages import sandbox, seccomp
 from tests.end_to_end.demo_kit import rights_of
+from tests.end_to_end.filters import filter_of
 from tests.end_to_end.place import PRICE, SYMBOL, Place, listen, trade
 from tests.netns import needs_namespaces
 
 pytestmark = [needs_namespaces, pytest.mark.slow]
+
+
+def in_its_sandbox(pid, stage):
+    """No right in any set, and exactly the filter that tests/stages/test_sandbox.py tries out."""
+    rows = dict(line.split(":\t", 1) for line in
+                Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert (rows["Seccomp"], rows["NoNewPrivs"]) == ("2", "1")
+    assert {int(rows[f"Cap{name}"], 16) for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
+    assert filter_of(pid) == seccomp.build(sandbox.policy(stage, pid))
 
 
 def test_killed_matcher_is_replaced_by_a_new_instance(warm):
@@ -36,6 +48,7 @@ def test_killed_matcher_is_replaced_by_a_new_instance(warm):
         for name in ("matcher@0", "recovery@0"):
             rights = rights_of(after[name])
             assert (rights.uid != 0, rights.capabilities) == (True, 0)
+            in_its_sandbox(after[name], name.partition("@")[0])
 
         new = place.partition()
         assert new.instance == 1 and new.feed_session != old.feed_session

@@ -148,8 +148,8 @@ def test_a_stock_client_trades_and_a_late_joiner_has_the_book(place):
     back = Stock(place, 0, port, sequence=len(answers) + 1)
     back.enter(31, "B", 7, PRICE - 5000)
     assert back.until("A")[-1].user_ref_num == 31
-    counts = place.until(lambda content: content["partitions"][0]["recovery"].get(
-        "orders_taken_over") and content["partitions"][0]["recovery"])
+    counts = place.until(lambda content: (row := content["partitions"][0]["recovery"])
+                         and row.get("orders_taken_over") and row)
     assert counts["orders_taken_over"] == 1 and counts["glimpse_logins"] == 1
 
     place.house.end_day()

@@ -125,3 +125,36 @@ def test_caller_of_a_changed_callee_answers_anew(tmp_path):
     fixed = str(tmp_path / "fixed")
     assert ask(1, fixed) == 1
     assert ask(2, fixed) == 1, "numba sees callees now: the hash could go"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a folder away needs root")
+@pytest.mark.parametrize(("mode", "owner", "good"), [
+    (0o755, 0, True), (0o777, 61_979, False), (0o755, 61_980, False)])
+def test_a_folder_that_may_only_be_read(monkeypatch, tmp_path, mode, owner, good):
+    """Read where it is root's; refused where others could have put code into it."""
+    monkeypatch.setenv(cache.ROOT_VARIABLE, str(tmp_path))
+    folder = cache.cache_dir()
+    folder.mkdir()
+    folder.chmod(mode)
+    os.chown(folder, owner, owner)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    if not good:
+        with pytest.raises(PermissionError, match="holds code"):
+            cache.use_cache()
+        return
+    from numba.core import caching
+    monkeypatch.setattr(caching._CacheLocator, "ensure_cache_path", None)
+    monkeypatch.setattr(caching.Cache, "save_overload", None)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder))
+    assert cache.use_cache() == folder
+    assert caching.Cache.save_overload(None, None, None) is None
+
+
+def test_no_folder_and_none_to_be_made(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(cache.ROOT_VARIABLE, str(tmp_path / "file"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr("sys.modules", {name: module for name, module in sys.modules.items()
+                                        if not name.startswith("appliance.hot")})
+    with pytest.raises(OSError, match="wirematch warm"):
+        cache.use_cache()
