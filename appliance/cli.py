@@ -28,7 +28,7 @@ TOOLS = {
     "ready": ("appliance.observe.ready", "Exit 0 when every partition trades, 4 when not."),
     "stat": ("appliance.observe.stat", "Print every number by its name."),
     "top": ("appliance.observe.top", "Watch partitions, rates and latencies live."),
-    "watch": ("appliance.client.watch", "Watch a symbol's book and trades from the feed."),
+    "watch": ("appliance.commands.watch", "Watch a symbol's book and trades from the feed."),
     "build-core": ("tools.build_core", "Build the matching core as a C library."),
 }
 

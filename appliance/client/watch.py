@@ -6,17 +6,14 @@ no rights, and nothing of the appliance's memory.
 """
 
 import json
-import os
 import socket
 import sys
 import time
 from collections import deque
-from pathlib import Path
 
 import click
 
-from .book import FeedError
-from .channel import ChannelError, load
+from .channel import load
 from .feed import FeedHandler
 
 TRADES_MAX, EVERY_S = 10, 0.25
@@ -127,46 +124,20 @@ def _live(feed, show):
         click.echo(SHOW if terminal else "", nl=False)
 
 
-@click.command()
-@click.option("--channel", "path", metavar="FILE", help="Channel file that the appliance wrote.")
-@click.option("--runtime-dir", default="/dev/shm/wirematch", metavar="DIR",
-              help="Take channel.json from there; default /dev/shm/wirematch.")
-@click.option("--ip", default="", metavar="ADDRESS",
-              help="Address of the interface that the feed reaches; default: the one by which this "
-                   "machine reaches the appliance.")
-@click.option("--account", default="", metavar="NAME",
-              help="Begin with a snapshot, which this account may have; the password is asked for, "
-                   "or taken from WIREMATCH_PASSWORD. Without it the day is asked for again.")
-@click.option("--levels", default=8, type=click.IntRange(1, 100), help="Levels a side; default 8.")
-@click.option("--once", is_flag=True, help="Print once, when the book is complete.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON objects instead of a picture.")
-@click.option("--timeout", default=5.0, type=click.FloatRange(0.1, 3600), metavar="S",
-              help="With --once: wait so long for a complete book; default 5.")
-@click.argument("symbol")
-def command(path, runtime_dir, ip, account, levels, once, as_json, timeout, symbol):
-    """Watch SYMBOL's book and trades as the feed shows them; Ctrl-C ends it.
-
-    Prices are in currency, quantities in shares. Exit code 4: the book was not complete in time.
-    """
-    login = ()
-    if account:
-        login = account, os.environ.get("WIREMATCH_PASSWORD") or click.prompt("Password",
-                                                                              hide_input=True)
+def watch(symbol, channel, ip, login, levels, once, as_json, timeout) -> int:
+    """Shows the symbol until Ctrl-C, or once; the exit code. channel: path of the channel file;
+    login: (account, password) or (). ChannelError, FeedError, OSError."""
     tape = Tape(symbol)
 
     def show():
         content = tape.content(levels)
         return json.dumps(content) if as_json else text(content)
 
-    try:
-        part = load(path or Path(runtime_dir) / "channel.json").partition_of(symbol)
-        with FeedHandler(part, ip or _address_towards(part.ip), tape.note, login=login,
-                         hole_max=1000 if login else 1 << 40) as feed:
-            tape.feed = feed
-            if once:
-                sys.exit(_once(feed, tape, show, timeout))
-            _live(feed, show)
-    except (ChannelError, FeedError, OSError) as error:
-        raise click.ClickException(f"watching {symbol}: {error}") from error
-    except KeyboardInterrupt:
-        sys.exit(0)
+    part = load(channel).partition_of(symbol)
+    with FeedHandler(part, ip or _address_towards(part.ip), tape.note, login=login,
+                     hole_max=1000 if login else 1 << 40) as feed:
+        tape.feed = feed
+        if once:
+            return _once(feed, tape, show, timeout)
+        _live(feed, show)
+    return 0

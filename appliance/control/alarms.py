@@ -35,7 +35,7 @@ def line(text: str, priority: int = INFORMATION, kind: str = "log", where: str =
     now = time.clock_gettime(time.CLOCK_REALTIME) if now is None else now
     if _format == "json" or _format == "auto" and "JOURNAL_STREAM" in os.environ:
         number = where.removeprefix("partition ")
-        values = (f"{_stamp(now)[:-1]}.{int(now % 1 * 1e6):06d}Z", priority,
+        values = (f"{stamp(now)[:-1]}.{int(now % 1 * 1e6):06d}Z", priority,
                   LEVELS.get(priority, str(priority)), "supervisor", os.getpid(),
                   int(number) if number.isdigit() else None, kind, text)
         return f"<{priority}>{json.dumps(dict(zip(FIELDS, values, strict=True)))}"

@@ -250,7 +250,7 @@ class Appliance:
         notify.reloading()
         done = reload.reload(self)
         notify.ready("reloaded" if done else "the new configuration was refused: see the log")
-        self._write_status()
+        self.write_status()
 
     # -- days -------------------------------------------------------------------------------------
 

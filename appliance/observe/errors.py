@@ -4,7 +4,6 @@ import json
 
 import click
 
-from ..control.remedies import REMEDIES
 from . import place
 
 
@@ -34,6 +33,7 @@ def command(folder, as_json):
 def rows(content: dict) -> list[dict]:
     """Alarms, then counters, those of the newest time first: kind alarm or counter, name, where,
     count, first, last, and a text that says what to do."""
+    from ..control.remedies import REMEDIES
     alarms = [{"kind": "alarm", "name": row["kind"], "where": row["where"], "count": row["count"],
                "first": row["first"], "last": row["last"], "text": row["text"]}
               for row in content["alarms"]]

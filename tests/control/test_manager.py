@@ -14,7 +14,7 @@ BOOT_S, HANG_MS = 100.0, 1000
 def desk(*, trading=True, silent_s=0.0, started_s=0.0, down=False):
     """A partition as far as the manager looks at it."""
     return SimpleNamespace(
-        is_down=down, is_trading=lambda: trading and not down, silent_s=lambda: silent_s,
+        stage="", is_down=down, is_trading=lambda: trading and not down, silent_s=lambda: silent_s,
         matcher=SimpleNamespace(started_s=started_s),
         config=SimpleNamespace(supervision=SimpleNamespace(hang_ms=HANG_MS)))
 
