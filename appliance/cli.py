@@ -14,6 +14,7 @@ FAILURE, CANNOT_RUN = 1, 77
 
 # Sub-commands of other modules: name -> (module with a click command named `command`, short help).
 TOOLS = {
+    "control": ("appliance.commands.control", "Give orders to a running appliance."),
     "journal": ("appliance.journal.play_command", "Look at a partition's journal, and play it."),
     "flow": ("tools.flow", "Make an order capture: from real data, a workload file or a seed."),
     "replay": ("tools.replay", "Replay a capture onto an interface."),

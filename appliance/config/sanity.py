@@ -9,6 +9,7 @@ import os
 from zoneinfo import ZoneInfo
 
 from ..layout.wire_session import MOLD_PAYLOAD_MAX
+from . import limits
 from .mistakes import dotted, place, shown
 from .model import (
     ACCOUNTS_MAX,
@@ -46,6 +47,8 @@ def judge(where, settings, symbols, accounts, wrong) -> None:
         _symbols(settings, symbols, _Speaker(where["symbols"], wrong))
     if where["accounts"]:
         _accounts(settings, accounts, _Speaker(where["accounts"], wrong))
+        limits.judge(settings.get("account_defaults", {}), symbols, accounts,
+                     _Speaker(where["accounts"], wrong).say)
 
 
 class _Speaker:

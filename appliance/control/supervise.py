@@ -29,6 +29,7 @@ from ..host import cores
 from ..shm import region
 from . import children, launch, status
 from .alarms import Alarms, log
+from .desk import ControlSocket
 from .partition import PartitionDesk
 from .portside import PortSide
 from .salvage import salvage
@@ -52,7 +53,7 @@ class Appliance:
         self.config, self.topology = config, topo.build(config)
         self.alarms, self.signals, self.state, self.code = Alarms(), 0, "starting", OK
         self.mailbox = self.folder = self.cores = self.forkserver = self.port = self.checker = None
-        self.desks = []
+        self.desks, self.control = [], None
         self.today = TradingDay(config, time.time_ns())
         self.status_due = self.round_due = 0.0
         self.endings = select.poll()
@@ -114,6 +115,7 @@ class Appliance:
         self._write_channel()
         for desk in self.desks:
             desk.start()
+        self.control = ControlSocket(self, self.topology.control_socket)
         self._write_status()
 
     def _create(self, desk):
@@ -139,6 +141,8 @@ class Appliance:
         for desk in self.desks:
             if not desk.is_down:
                 desk.serve_logins()
+                desk.serve_tickets()
+        self.control.turn(now)
         if now >= self.round_due or self.endings.poll(0):
             self.round_due = now + ROUND_S
             self._round(now)
@@ -384,8 +388,8 @@ class Appliance:
     def _remove(self):
         for desk in self.desks:
             desk.forget()
-        if self.mailbox:
-            self.mailbox.close()
+        for each in filter(None, (self.mailbox, self.control)):
+            each.close()
         self.checker.close()
         self.folder.remove()
 

@@ -20,8 +20,8 @@ from appliance.hot.pages import find_page
 from appliance.hot.raw import raw_load64, raw_store64
 from appliance.hot.types import CORE, I64, INLINE, INNER, JOURNAL, KERNEL, VOID
 from appliance.layout.record import (
-    COMMAND, DETAIL, ENTER, FILLER, IGNORE, IMBALANCE, JOURNAL_RECORD, LOGIN, LOGOUT, MODIFY,
-    REPLACE, SKIP,
+    COMMAND, DETAIL, ENTER, FILLER, IGNORE, JOURNAL_RECORD, LOGIN, LOGOUT, MODE, MODIFY, REPLACE,
+    SKIP,
 )
 
 RECORDS = JOURNAL.types[1]
@@ -37,7 +37,7 @@ _ONE, _NONE = np.uint64(1), np.uint64(0)
 def _in_range(core, idx):
     """Whether burst record idx names a kind, an account and a symbol that there are."""
     command = core.burst.commands[idx]
-    return (np.int64(command["kind"]) >= ENTER and np.int64(command["kind"]) <= IMBALANCE
+    return (np.int64(command["kind"]) >= ENTER and np.int64(command["kind"]) <= MODE
             and np.int64(command["account"]) < core.accounts.sessions.size
             and np.int64(command["symbol"]) < core.book.symbols.size)
 

@@ -5,6 +5,9 @@ then the publishing sequence by store_release; readers load_acquire it. Ring dep
 two. Everything a partition shares lies in `<runtime_dir>/p<partition>/<block>`.
 """
 
+from .image import (
+    IMAGE, IMAGE_FULL, IMAGE_LAPPED, IMAGE_ORDER, IMAGE_STRANGE, IMAGE_SYMBOL, IMAGE_TORN,
+)
 from .lang import native
 
 MAGIC = 0x574D415443483031          # "WMATCH01"
@@ -123,21 +126,28 @@ LINK_BUST = 8         # supervisor -> matcher: a trade is broken (BUST)
 LINK_IMBALANCE = 9    # supervisor -> matcher: tell the imbalances before a cross (IMBALANCE)
 LINK_TCP_LOGIN = 10   # recovery -> supervisor: a login over TCP; `text` as of LINK_CONTROL
 LINK_CHECK = 11       # recovery -> supervisor: is that login's password right; binds nothing
+LINK_LIMIT = 12       # supervisor -> matcher: a risk limit (LIMIT)
+LINK_KILL = 13        # supervisor -> matcher: a kill switch, or its end (KILL)
+LINK_MODE = 14        # supervisor -> matcher: how far trading is restrained (MODE)
 
 LINK = native(
     "link", 256, "A record of a one-producer ring between supervisor and matcher or recovery.",
     ("kind", "u32", "LINK_CONTROL ..."),
     ("account", "u32", "account index; LINK_HALT: symbol index"),
-    ("ip", "u32", "peer address, first byte highest"), ("udp_port", "u16", "peer port, 0: TCP"),
+    ("ip", "u32", "peer address, first byte highest; of an operator's order his uid"),
+    ("udp_port", "u16", "peer port, 0: TCP. LINK_LIMIT, LINK_KILL: symbol index"),
     ("mac", "u8", 6, "peer's Ethernet address (zero on the socket rung)"),
     ("reason", "u8", "LINK_REFUSE: A or S. LINK_HALT: state. LINK_BUST: reason. LINK_IMBALANCE: "
-                     "cross type"),
-    ("pad", "u8", 3, "zero"),
+                     "cross type. LINK_LIMIT, LINK_KILL, LINK_MODE: detail.side_letter"),
+    ("scope", "u8", "LINK_LIMIT: detail.present. LINK_KILL: LIFT or 0"),
+    ("pad", "u8", 2, "zero"),
     ("requested_seq", "u64", "LINK_LOGIN: first downstream number wanted; 0 = only new ones. "
-                             "LINK_BUST: match n"),
-    ("token", "u8", 16, "ten characters, zero padded. LINK_HALT: reason, four characters"),
-    ("session", "u8", 16, "assigned session, ten characters, zero padded"),
-    ("text_sz", "u32", "bytes used in text"), ("pad2", "u32", "zero"),
+                             "LINK_BUST: match n. LINK_LIMIT: value"),
+    ("token", "u8", 16, "ten characters, zero padded. LINK_HALT, LINK_MODE: reason, four of them"),
+    ("session", "u8", 16, "assigned session, ten characters, zero padded; of an operator's order "
+                          "his name"),
+    ("text_sz", "u32", "bytes used in text"),
+    ("request", "u32", "number of an operator's order, 0 none"),
     ("text", "u8", 184, "LINK_CONTROL: UDP payload, cut at 184"),
 )
 
@@ -175,7 +185,8 @@ SESSION = native(
     ("last_user_ref", "u32", "highest UserRefNum processed"), ("page_cnt", "u32", "pages held"),
     ("first_page", "u32", "oldest page, 0 none"), ("last_page", "u32", "newest page, 0 none"),
     ("page_quota", "u32", "most pages it may hold"), ("live_cnt", "u32", "live orders"),
-    ("disabled", "u8", "1: new orders refused (OUCH D)"), ("cancel_on_disconnect", "u8", ""),
+    ("disabled", "u8", "new orders refused: 1 by OUCH D, 2 by the operator (KILL)"),
+    ("cancel_on_disconnect", "u8", ""),
     ("smp_default", "u8", "SMP_"), ("aiq_default", "u8", "letter sent back in PREVENTED; O W N D"),
     ("default_firm", "u8", 4, ""),
     ("gap_ns", "u64", "when the upstream gap was first seen, 0 none"),
@@ -189,8 +200,10 @@ SESSION = native(
     ("gap_end_seq", "u64", "first number beyond the gap"),
     ("released_seq", "u64", "first downstream number that nobody may see yet"),
     ("tcp_epoch", "u32", "newest login over TCP: the rows above are complete when it is epoch"),
-    ("rest", "u8", 52, "zero"),
+    ("limits", "u16", "its slot in the risk blocks, 0: it has no limits"),
+    ("rest", "u8", 50, "zero"),
 )
+DISABLED_BY_ACCOUNT, DISABLED_BY_OPERATOR = 1, 2        # session.disabled
 
 CHUNK_SZ = 65536
 CHUNK = native(
@@ -213,32 +226,6 @@ FEED_LOG = native(
     ("twin_seq", "u64", "transmit cursor of feed B where it leaves by an interface of its own"),
     ("released_seq", "u64", "first number that nobody may see yet"),
     ("pad", "u8", 56, "zero"),
-)
-
-# The image: the displayed book as the feed has told it, kept by recovery for GLIMPSE.
-IMAGE = native(
-    "image", 128, "How far the image is; written by recovery.",
-    ("next_seq", "u64", "feed number of the next message to be applied"),
-    ("busy", "u64", "1: messages are being applied; left so by a recovery that was killed there"),
-    ("fault", "u64", "IMAGE_ fault that ended it, 0 none"), ("live_cnt", "u64", "displayed orders"),
-    ("free", "u64", "first of the freed places, 0 none"),
-    ("fresh", "u64", "first place that no order has ever had"),
-    ("first_locate", "u64", "locate of the partition's first symbol"), ("pad", "u8", 72, "zero"),
-)
-IMAGE_LAPPED, IMAGE_STRANGE, IMAGE_FULL, IMAGE_TORN = 1, 2, 3, 4
-IMAGE_ORDER = native(
-    "image_order", 48, "A displayed order; shares 0: a free place.",
-    ("ref", "u64", "order reference number"), ("seq", "u64", "feed number that displayed it"),
-    ("time_ns", "u64", "of that message, since midnight"),
-    ("price", "u32", "price4"), ("shares", "u32", ""),
-    ("next", "u32", "next place in its chain or of the free ones, 0 none"),
-    ("firm", "u32", "attribution, as four bytes of memory"),
-    ("symbol", "u16", "index"), ("side", "u8", "B or S"), ("attributed", "u8", "1: told by F"),
-    ("pad", "u8", 4, "zero"),
-)
-IMAGE_SYMBOL = native(
-    "image_symbol", 64, "The newest R and H of a symbol; zero before any.",
-    ("directory", "u8", 39, "ITCH R"), ("action", "u8", 25, "ITCH H"),
 )
 
 JOURNAL_HEADER = native(
@@ -295,8 +282,15 @@ ENGINE = native(
     ("parts_owed", "u64", "parts that the booked reserve orders may still show"),
     ("next_far", "u64", "first of the free far slots"),
     ("free_block", "u64", "first of the free far blocks, 0 none"),
-    ("rest", "u8", 48, "zero"),
+    ("mode", "u32", "MODE_NORMAL ... MODE_HALTED"), ("killed", "u32", "1: the venue is killed"),
+    ("slots", "u32", "accounts that have limits"),
+    ("outcome", "u32", "DONE ... NO_ROOM of the operator's newest command"),
+    ("asked", "u32", "number of its request"), ("pad", "u32", "zero"),
+    ("asked_seq", "u64", "its sequence"),
+    ("rest", "u8", 16, "zero"),
 )
+# engine.outcome: what an operator's command has come to.
+DONE, ALREADY, NOT_NOW, NO_ROOM = 0, 1, 2, 3
 
 # The depth block: a row a symbol, DEPTH and then DEPTH_LEVEL[levels] of buys and as many of sells,
 # best first, padded to whole lines of 64 bytes.
@@ -374,6 +368,15 @@ COUNTERS = DISPOSITIONS + (
     ("tcp_applied", "pieces of TCP sessions with new messages"),
     ("tcp_bare", "heartbeats and ends of TCP sessions"),
     ("tcp_refused", "pieces of TCP sessions that are over, or malformed ones"),
+    ("risk_quantity", "orders over a maximum quantity"),
+    ("risk_notional", "orders over a maximum notional"),
+    ("risk_open", "orders over a maximum of open orders"),
+    ("risk_position", "orders over a maximum position"),
+    ("risk_price", "orders priced beyond the band around the reference"),
+    ("risk_duplicate", "orders like too many just before them"),
+    ("risk_restricted", "orders in a symbol that the account may not trade"),
+    ("risk_killed", "orders refused because account, symbol or venue is killed"),
+    ("risk_mode", "orders refused because only cancels are taken, or trading is halted"),
 )
 COUNTER_INDEX = {name: idx for idx, (name, _) in enumerate(COUNTERS)}
 COUNTER_CNT = 128

@@ -1,0 +1,1 @@
+"""Sub-commands of `wirematch` that have a file of their own; imported when they are used."""
