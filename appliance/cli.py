@@ -15,6 +15,7 @@ from .commands.shared import running as _running
 # Sub-commands of other modules: name -> (module with a click command named `command`, short help).
 TOOLS = {
     "configure": ("appliance.commands.configure", "Set the host up, check it, take it back."),
+    "control": ("appliance.commands.control", "Give orders to a running appliance."),
     "doctor": ("appliance.commands.doctor", "Say what is wrong now, and what to do."),
     "inspect": ("appliance.commands.inspect", "Read a crash's record, or a running matcher."),
     "journal": ("appliance.journal.play_command", "Look at a partition's journal, and play it."),

@@ -148,6 +148,7 @@ class Topology:
     runtime_dir: Path
     blocks: dict[str, Block]      # of the machine: they outlive a matcher's instance
     portd_socket: str             # matchers ask portd for their descriptors here
+    control_socket: str           # operators give their orders here, see control/desk.py
     notify_socket: str            # children tell the launcher READY=1 here (NOTIFY_SOCKET)
     status_file: Path
     channel_file: Path
@@ -236,8 +237,8 @@ def build(config: Config, instance=0, names=None) -> Topology:
                for name, dtype, rows in (("portd_status", shared.PORTD_STATUS.dtype, 1),
                                          ("port_status", shared.PORT_STATUS.dtype, count))}
     return Topology(config, tuple(partitions), base, machine, str(base / "portd.sock"),
-                    str(base / "notify.sock"), base / "status.json", base / "channel.json",
-                    base / "lock", base / "config.json", tuple(sources))
+                    str(base / "control.sock"), str(base / "notify.sock"), base / "status.json",
+                    base / "channel.json", base / "lock", base / "config.json", tuple(sources))
 
 
 def _of(number, partition):

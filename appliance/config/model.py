@@ -48,6 +48,7 @@ def _power(low, high):
 
 PRICE_MAX = 1_999_999_900          # highest limit price in units of 0.0001
 QTY_MAX = 999_999
+WIDE, NUMBER_MAX = (1 << 32) - 1, 1 << 62
 COLLAR_MAX = 100_000_000           # in ticks; added to the highest price it fits 31 bits
 SYMBOLS_MAX = 1000                 # a partition's share of the ITCH stock locates
 ACCOUNTS_MAX = 4096
@@ -201,6 +202,13 @@ class Metrics(_Table):
     listen: Listen
 
 
+class Control(_Table):
+    """[control]: who may give orders besides root; see control/desk.py."""
+
+    users: list[_text(r"^[a-z_][a-z0-9_.-]{0,31}\Z", "the name of a user")]
+    groups: list[_text(r"^[a-z_][a-z0-9_.-]{0,31}\Z", "the name of a group")]
+
+
 class AccountDefaults(_Table):
     """[account_defaults]: what an account has unless its own entry says otherwise."""
 
@@ -213,6 +221,14 @@ class AccountDefaults(_Table):
     orders_burst: _number(0, 1_000_000, "orders, 0: a second's")
     throttle_refusals: _number(0, 1_000_000, "orders, 0 never")
     max_pages: _number(1, 65535)
+    restricted: list[SymbolName]
+    max_quantity: _number(0, WIDE, "shares, 0 no limit")
+    max_notional: _number(0, NUMBER_MAX, "units of 0.0001 times shares, 0 no limit")
+    max_open_orders: _number(0, WIDE, "orders, 0 no limit")
+    max_position: _number(0, NUMBER_MAX, "shares, 0 no limit")
+    price_band: _number(0, 1_000_000, "basis points, 0 no limit")
+    duplicates: _number(0, WIDE, "orders, 0 no limit")
+    duplicate_window_ms: _number(1, 86_400_000)
 
 
 class Account(AccountDefaults):
@@ -244,6 +260,9 @@ class SymbolDefaults(_Table):
     tick_size: _number(1, PRICE_MAX, "units of 0.0001")
     lot_size: _number(1, QTY_MAX)
     collar: _number(0, COLLAR_MAX, "ticks")
+    max_quantity: _number(0, WIDE, "shares, 0 no limit")
+    max_notional: _number(0, NUMBER_MAX, "units of 0.0001 times shares, 0 no limit")
+    price_band: _number(0, 1_000_000, "basis points, 0 no limit")
 
 
 class Symbol(SymbolDefaults):
@@ -275,6 +294,7 @@ class Settings(_Table):
     port: Port
     durability: Durability
     metrics: Metrics
+    control: Control
     account_defaults: AccountDefaults
     symbol_defaults: SymbolDefaults
 

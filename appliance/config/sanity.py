@@ -9,6 +9,7 @@ import os
 from zoneinfo import ZoneInfo
 
 from ..layout.wire_session import MOLD_PAYLOAD_MAX
+from . import limits
 from .mistakes import dotted, place, shown
 from .people import disconnects, drop_copies, one_password, throttle
 from .model import (
@@ -48,6 +49,8 @@ def judge(where, settings, symbols, accounts, copies, wrong) -> None:
     if where["accounts"]:
         _accounts(settings, accounts, _Speaker(where["accounts"], wrong))
         drop_copies(accounts, copies, _Speaker(where["accounts"], wrong))
+        limits.judge(settings.get("account_defaults", {}), symbols, accounts,
+                     _Speaker(where["accounts"], wrong).say)
 
 
 class _Speaker:

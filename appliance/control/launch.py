@@ -18,7 +18,7 @@ INSTANCES_MAX = 36 * 36      # two base-36 characters
 _CREDENTIALS = struct.Struct("iII")
 _RIGHTS_MAX = 16
 MESSAGES_MAX = 1024
-_OURS = re.compile(r"lock|p\d+|crashes|(portd|notify)\.sock|(status|channel)\.json(\.new)?"
+_OURS = re.compile(r"lock|p\d+|crashes|(portd|notify|control)\.sock|(status|channel)\.json(\.new)?"
                    r"|config\.json|port(d)?_status")
 
 

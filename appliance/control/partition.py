@@ -11,21 +11,20 @@ from . import children, crashes, logins, losses, past_logins, status
 from .alarms import ERROR, log, of_partition
 from .journalled import OPENS, RUNS, Journalled
 from .journalside import JournalSide
+from .operator import Operator
 from .shadowside import ShadowSide
 from .watched import WATCHED
 
 LOGINS_A_TICK = 64
 RECOVERY_PAUSE_S = 1.0       # between two starts of a recovery that cannot work
-STATES, BUST_REASONS, CROSSES = tuple("HPQT"), tuple("ECSX"), tuple("OCH")
 PHASE_OPEN, PHASE_CLOSED = 1, 2        # engine.phase
-NUMBER_BITS = 56                     # a match number on the wire: partition << 56 | n
-NUMBER_MASK = (1 << NUMBER_BITS) - 1
 
 
-class PartitionDesk(Journalled):
+class PartitionDesk(Journalled, Operator):
     """One partition through all its instances and days."""
 
     def __init__(self, topology, idx, midnight_ns, day, alarms, checker=None):
+        super().__init__()
         self.config, self.idx, self.checker = topology.config, idx, checker
         self.part = topology.partitions[idx]
         self.midnight_ns, self.day, self.alarms = midnight_ns, day, alarms
@@ -67,8 +66,7 @@ class PartitionDesk(Journalled):
         self.tcp_up = ring.Consumer(*_halves(region.attach(blocks["link_tcp_up"], True)))
         self.tcp_down = ring.Producer(*_halves(region.attach(blocks["link_tcp_down"], True)))
         self.recovery_counters = region.attach(blocks["recovery_counters"])
-        self.waiting, self.quoting = [], set()
-        self.market_opened, self.day_over = not opens_later, False
+        self.begin_orders(opens_later)
         self.forkserver, self.core_map, self.config_path = forkserver, core_map, config_path
         if self.level == "none":
             self.bound = {}                        # nobody's session goes on
@@ -134,6 +132,8 @@ class PartitionDesk(Journalled):
 
     def next_instance(self, instance):
         """Forgets the dead instance's regions; the next one has another name."""
+        if self.journal is None and not self.carried:
+            self.carry_over(with_halts=True)
         names = self.part.names if self.level != "none" else None
         self.forget()
         self.part = topo.build(self.config, instance, names).partitions[self.idx]
@@ -142,6 +142,7 @@ class PartitionDesk(Journalled):
 
     def next_day(self, midnight_ns, day, instance):
         """Forgets the old day: its regions, tokens and tallies."""
+        self.carry_over(with_halts=False)
         self.next_instance(instance)
         self.part = topo.build(self.config, instance).partitions[self.idx]
         self.midnight_ns, self.day = midnight_ns, day
@@ -291,69 +292,6 @@ class PartitionDesk(Journalled):
                       "durability": (self.journal.content() | {
                           "shadow": self.shadow.content() if self.shadow else None})
                       if self.journal else {"level": "none"}}
-
-    # -- the day ----------------------------------------------------------------------------------
-
-    def end_day(self):
-        """Asks for the end of the day: everything canceled, end-of-session packets sent. Once an
-        instance."""
-        if not self.day_over:
-            self.day_over = True
-            self.waiting.append({"kind": shared.LINK_END_DAY})
-            self._push()
-
-    def open_market(self):
-        """Orders are taken from here on; once an instance."""
-        if not self.market_opened:
-            self.market_opened = True
-            self.waiting.append({"kind": shared.LINK_OPEN})
-            self._push()
-
-    # -- the operator -----------------------------------------------------------------------------
-
-    def halt(self, symbol: str, state: str, reason: str = "") -> None:
-        """Orders a trading state: H halted, P paused, Q quotation for a halt cross, T trading.
-
-        reason: up to four characters, as the feed tells it. ValueError when something is unknown.
-        """
-        found = [item.idx for item in self.part.listings if item.symbol.name == symbol]
-        if not found:
-            raise ValueError(f"symbol {symbol!r}: partition {self.idx} has no such symbol; "
-                             "ask the partition that owns it")
-        if state not in STATES:
-            raise ValueError(f"state {state!r} of {symbol}: choose one of {', '.join(STATES)}")
-        if len(reason) > 4 or not (reason.isascii() and reason.isprintable()):
-            raise ValueError(f"reason {reason!r}: at most 4 ASCII characters, such as T1 or LUDP")
-        self.quoting.discard(found[0])
-        if state == "Q":
-            self.quoting.add(found[0])
-        self._order(kind=shared.LINK_HALT, account=found[0], reason=ord(state),
-                    token=reason.ljust(4))
-
-    def bust(self, match: int, reason: str) -> None:
-        """Orders a trade to be broken. match: its number as on the wire; reason: E C S X.
-
-        ValueError when it cannot be of this partition; an old or unknown one is ignored, counted.
-        """
-        if reason not in BUST_REASONS:
-            raise ValueError(f"reason {reason!r}: choose one of {', '.join(BUST_REASONS)}")
-        if match >> NUMBER_BITS != self.idx or not match & NUMBER_MASK:
-            raise ValueError(f"match number {match}: not of partition {self.idx}; its numbers are "
-                             f"{self.idx << NUMBER_BITS} + 1, 2, 3 ...")
-        self._order(kind=shared.LINK_BUST, requested_seq=match & NUMBER_MASK, reason=ord(reason))
-
-    def imbalance(self, letter: str) -> None:
-        """Has the imbalances before a cross told: O opening, C closing, H of symbols in quotation.
-
-        ValueError for another letter.
-        """
-        if letter not in CROSSES:
-            raise ValueError(f"cross type {letter!r}: choose one of {', '.join(CROSSES)}")
-        self._order(kind=shared.LINK_IMBALANCE, reason=ord(letter))
-
-    def _order(self, **record):
-        self.waiting.append(record)
-        self._push()
 
     # -- the end ----------------------------------------------------------------------------------
 

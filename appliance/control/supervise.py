@@ -30,6 +30,7 @@ from ..host import cores
 from ..shm import region
 from . import children, drops, launch, metricside, reload, status
 from .alarms import Alarms, log, use_format
+from .desk import ControlSocket
 from .manager import Manager
 from .partition import PartitionDesk
 from .portside import PortSide
@@ -53,7 +54,7 @@ class Appliance:
         self.config, self.topology = config, topo.build(config)
         self.alarms, self.signals, self.state, self.code = Alarms(), 0, "starting", OK
         self.mailbox = self.folder = self.cores = self.forkserver = self.port = self.checker = None
-        self.desks, self.can_fork, self.renewal = [], True, Renewal(self)
+        self.control, self.desks, self.can_fork, self.renewal = None, [], True, Renewal(self)
         self.drops, self.metrics = drops.Drops(), None
         self.wants_reload, self.reload = False, None     # the last one: {"done", "changes"}
         self.today = TradingDay(config, time.time_ns())
@@ -121,6 +122,7 @@ class Appliance:
                                  self.alarms, self.checker)
             self.desks.append(desk)
             self.create(desk)
+        self.control = ControlSocket(self, self.topology.control_socket)
         self.renewal.begin()
         self.write_status()
 
@@ -153,6 +155,8 @@ class Appliance:
                 self.renewal.look(desk, now, self.can_fork)
             elif not desk.is_down:
                 desk.serve_logins()
+                desk.serve_tickets()
+        self.control.turn(now)
         if self.wants_reload and self.state != "starting":
             self._reload()
         if now >= self.round_due or self.endings.poll(0):
@@ -345,8 +349,8 @@ class Appliance:
     def _remove(self):
         for desk in self.desks:
             desk.forget()
-        if self.mailbox:
-            self.mailbox.close()
+        for each in filter(None, (self.mailbox, self.control)):
+            each.close()
         self.checker.close()
         self.folder.remove()
 

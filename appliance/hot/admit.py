@@ -10,6 +10,7 @@ from appliance.hot.codec_order import against_cross
 from appliance.hot.kernel import later
 from appliance.hot.pages import find_order, has_room, take
 from appliance.hot.raw import raw_load32, raw_load64, raw_store32, raw_store64
+from appliance.hot.risk import is_guarded, judge
 from appliance.hot.streams import PART_RESERVE, reserve
 from appliance.hot.throttle import over_rate
 from appliance.hot.types import CORE, I64, INLINE, INNER, VOID
@@ -148,6 +149,9 @@ def enter(core, idx):
         return halted
     if code == 0:
         code = _too_late(phase, state, cross)
+    if code == 0 and is_guarded(core, account, np.int64(command["symbol"])) != 0:
+        code = judge(core, account, np.int64(command["symbol"]), np.int64(command["side"]),
+                     np.int64(command["price_ticks"]), np.int64(command["qty"]), np.int64(0))
     if code == 0:
         code = _pools(core, account, np.int64(detail["user_ref_num"]), np.int64(command["qty"]),
                       np.int64(detail["max_floor"]))
@@ -263,6 +267,11 @@ def replace(core, idx):
         _turn_into_cancel(core, idx)
         return np.int64(APPLY)
     session["last_user_ref"] = np.uint32(number)
+    if is_guarded(core, account, np.int64(command["symbol"])) != 0:
+        code = judge(core, account, np.int64(command["symbol"]), np.int64(command["side"]),
+                     np.int64(command["price_ticks"]), open_qty, open_of(core, target))
+        if code != 0:
+            return code
     code = _pools(core, account, number, open_qty, np.int64(detail["max_floor"]))
     if code != APPLY:
         return code
@@ -292,11 +301,23 @@ def cancel(core, idx):
     return np.int64(APPLY)
 
 
+@later(I64(CORE, I64, I64), **INNER)
+def _may_grow(core, target, more):
+    """Whether the risk limits let a live order have so many shares more."""
+    cold, shares = core.accounts.cold[target], open_of(core, target)
+    account, symbol = np.int64(cold["account"]), np.int64(cold["symbol"])
+    if is_guarded(core, account, symbol) == 0:
+        return np.int64(1)
+    side, ticks = np.int64(cold["side_letter"] != codes.SIDE_BUY), np.int64(cold["price_ticks"])
+    return np.int64(judge(core, account, symbol, side, ticks, shares + more, shares) == 0)
+
+
 @later(I64(CORE, I64), **INNER)
 def modify(core, idx):
     """Checks a Modify and gives the order its new side letter.
 
-    A floor below the shares that would be open makes the command one of a RESERVE order.
+    A floor below the shares that would be open makes the command one of a RESERVE order. One that
+    the risk limits do not let grow is ignored, as OUCH has no refusal for it.
     """
     if _not_live(core, idx) != 0:
         return np.int64(IGNORED)
@@ -308,7 +329,8 @@ def modify(core, idx):
     total = np.int64(core.book.orders[target]["total"])
     floor = np.int64(cold["max_floor"])
     if not allowed or (qty > total and (qty > codes.QUANTITY_MAX
-                                        or (floor > 0 and _has_chunks(core, qty, floor) == 0))):
+                                        or (floor > 0 and _has_chunks(core, qty, floor) == 0)
+                                        or _may_grow(core, target, qty - total) == 0)):
         core.counters[_CANCELS_IGNORED] += _ONE
         return np.int64(IGNORED)
     cold["side_letter"] = np.uint8(new)

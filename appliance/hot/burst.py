@@ -25,8 +25,8 @@ from .fence import load_acquire_u64, pause, prefetch, store_release_u64
 from .gate import advance, make_ready, may_flush, may_take
 from .idle import all_ended, send_idle
 from .io_state import (
-    ACKS_DUE, BEAT_NS, FRAMES_LEFT, GAP_CNT, IDLE_NS, KICK_DUE, NOW_NS, OUTBOX_HEAD, OUTBOX_TAIL,
-    SLOT_CNT, WORK, WORK_ACCOUNT, WORK_CNT, WORK_OFF, WORK_SEQ,
+    ACKS_DUE, BEAT_NS, FRAMES_LEFT, GAP_CNT, IDLE_NS, KICK_DUE, MODE, NOW_NS, OUTBOX_HEAD,
+    OUTBOX_TAIL, SLOT_CNT, WORK, WORK_ACCOUNT, WORK_CNT, WORK_OFF, WORK_SEQ,
 )
 from .kernel import later
 from .link import answer_login, day, poll, waiting_links
@@ -71,7 +71,7 @@ def record_time(io, params, tsc):
 def beat(core, io, params, now):
     """Writes the status block, the heartbeat last."""
     p = params[0]
-    io.words[BEAT_NS] = now
+    io.words[BEAT_NS], io.words[MODE] = now, core.book.engine[0]["mode"]
     io.status[_JOURNAL] = core.journal.header[0]["next_seq"] - _ONE
     io.status[_FEED] = core.feed.log[0]["next_seq"]
     io.status[_LIVE] = core.book.engine[0]["live_orders"]

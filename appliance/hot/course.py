@@ -11,6 +11,9 @@ which order, of how many.
     HALT            at a resumption from quotation the symbol's halt cross; then the new state
     MASS_CANCEL, LOGOUT, DISCONNECT, GRACE_OVER      an account's orders leave, where that is
                     asked for
+    KILL            the orders of its scope leave (S)
+
+What an operator's command has come to stands in the engine's block once all of that is done.
 """
 
 import numpy as np
@@ -18,6 +21,9 @@ import numpy as np
 from appliance.hot import halts
 from appliance.hot.admit import APPLY, PHASE_OPEN, PHASE_PRE_OPEN, numbered
 from appliance.hot.auction import collect, collected
+from appliance.hot.exposure import (
+    KILL_ACCOUNT, KILL_SYMBOL, set_kill, set_limit, set_mode,
+)
 from appliance.hot.grace import grace_over
 from appliance.hot.kernel import later
 from appliance.hot.lifecycle import (
@@ -31,9 +37,11 @@ from appliance.hot.types import COURSE, CORE, I64, INNER, VOID
 from appliance.layout import codes
 from appliance.layout.record import (
     BUST, DAY_END, DAY_START, DISABLE, DISCONNECT, ENABLE, ENTER, GRACE_OVER, HALT, IMBALANCE,
-    LOGIN, LOGOUT, MARKET_OPEN, MASS_CANCEL, MODIFY, QUERY, REJECT, SKIP,
+    KILL, LIFT, LIMIT, LOGIN, LOGOUT, MARKET_OPEN, MASS_CANCEL, MODE, MODIFY, QUERY, REJECT, SKIP,
 )
-from appliance.layout.shared import COUNTER_INDEX
+from appliance.layout.shared import (
+    ALREADY, COUNTER_INDEX, DISABLED_BY_ACCOUNT, DONE as FULFILLED, NOT_NOW,
+)
 
 ADMIT, CANCEL_ONE, CROSS, NOTHING = 1, 2, 3, 4                 # what the engine is to do
 EXPIRY, OWN, CROSSES, LEFT_OVER, AFTER, BULK, DONE = 0, 1, 2, 3, 4, 5, 6      # stages
@@ -60,12 +68,51 @@ def _account_command(core, idx, kind):
         mass_canceled(core, idx)
         return np.int64(1)
     elif kind == DISABLE:
-        core.accounts.sessions[np.int64(account)]["disabled"] = np.uint8(1)
+        session = core.accounts.sessions[np.int64(account)]
+        session["disabled"] = np.uint8(np.int64(session["disabled"]) | DISABLED_BY_ACCOUNT)
         switched(core, idx, ord("G"))
     elif kind == ENABLE:
-        core.accounts.sessions[np.int64(account)]["disabled"] = np.uint8(0)
+        session = core.accounts.sessions[np.int64(account)]
+        session["disabled"] = np.uint8(np.int64(session["disabled"]) & ~DISABLED_BY_ACCOUNT)
         switched(core, idx, ord("K"))
     return np.int64(0)
+
+
+@later(I64(CORE, I64, I64), **INNER)
+def _operators(core, idx, kind):
+    """HALT and what follows it, kinds of the operator: as `_own`, the outcome noted."""
+    engine, stage, outcome = core.book.engine[0], np.int64(DONE), np.int64(FULFILLED)
+    if kind == HALT:
+        verdict = _judge(core, idx)
+        if verdict != halts.IGNORED:
+            stage = np.int64(CROSSES if verdict == halts.AFTER_CROSS else AFTER)
+        else:
+            symbol = min(np.int64(core.burst.commands[idx]["symbol"]), core.book.symbols.size - 1)
+            same = core.book.symbols[symbol]["state"] == core.burst.details[idx]["side_letter"]
+            outcome = np.int64(ALREADY if same else NOT_NOW)
+    elif kind == BUST:
+        outcome = bust(core, idx)
+    elif kind == IMBALANCE:
+        _tell_imbalances(core, idx)
+    elif kind == LIMIT:
+        outcome = set_limit(core, idx)
+    elif kind == KILL:
+        outcome = set_kill(core, idx)
+        if outcome == FULFILLED and np.int64(core.burst.commands[idx]["flags"]) & LIFT == 0:
+            stage = np.int64(BULK)
+    elif kind == MODE:
+        outcome = set_mode(core, idx)
+    engine["outcome"] = np.uint32(outcome)
+    return stage
+
+
+@later(VOID(CORE, I64, I64), **INNER)
+def settled(core, idx, kind):
+    """The record has taken its whole course: whoever asked for it may be told."""
+    engine, request = core.book.engine[0], core.burst.details[idx]["orig_user_ref_num"]
+    if request != 0 and (kind == DISCONNECT or kind >= DAY_END):
+        engine["asked_seq"] = core.journal.header[0]["next_seq"] - _ONE
+        engine["asked"] = request
 
 
 @later(I64(CORE, I64, I64), **INNER)
@@ -74,6 +121,9 @@ def _own(core, idx, kind):
     account, phase = (np.int64(core.burst.commands[idx]["account"]),
                       np.int64(core.book.engine[0]["phase"]))
     stage = np.int64(DONE)
+    if kind >= HALT:
+        return _operators(core, idx, kind)
+    core.book.engine[0]["outcome"] = np.uint32(FULFILLED)
     if kind == QUERY:
         queried(core, account)
     elif kind == REJECT or kind == MASS_CANCEL or kind == DISABLE or kind == ENABLE:
@@ -95,17 +145,14 @@ def _own(core, idx, kind):
     elif kind == MARKET_OPEN:
         if phase == PHASE_PRE_OPEN:
             stage = np.int64(CROSSES)
+        else:
+            core.book.engine[0]["outcome"] = np.uint32(
+                ALREADY if phase == PHASE_OPEN else NOT_NOW)
     elif kind == DAY_END:
         if begin_end_of_day(core) != 0:
             stage = np.int64(CROSSES if phase == PHASE_OPEN else BULK)
-    elif kind == HALT:
-        outcome = _judge(core, idx)
-        if outcome != halts.IGNORED:
-            stage = np.int64(CROSSES if outcome == halts.AFTER_CROSS else AFTER)
-    elif kind == BUST:
-        bust(core, idx)
-    elif kind == IMBALANCE:
-        _tell_imbalances(core, idx)
+        else:
+            core.book.engine[0]["outcome"] = np.uint32(ALREADY)
     return stage
 
 
@@ -122,6 +169,8 @@ def _bulk_reason(kind):
     """Letter of the reason for which a record ends orders in bulk."""
     if kind == MASS_CANCEL:
         return np.int64(codes.CANCEL_USER_REQUESTED)
+    if kind == KILL:
+        return np.int64(codes.CANCEL_SUPERVISORY)
     return np.int64(codes.CANCEL_CLOSED if kind == DAY_END else codes.CANCEL_SYSTEM)
 
 
@@ -173,9 +222,11 @@ def _next_cross(core, idx, stage, which, at, count):
 def _next_in_bulk(core, idx, which, at):
     """The stage BULK, accounts in ascending order, their orders by UserRefNum."""
     kind, last = np.int64(core.burst.commands[idx]["kind"]), which
-    if kind == DAY_END:
+    scope = np.int64(core.burst.details[idx]["cross"])
+    if kind == DAY_END or (kind == KILL and scope != KILL_ACCOUNT):
         last = np.int64(core.accounts.sessions.size) - 1
-    filters = idx if kind == MASS_CANCEL else np.int64(-1)
+    filters = idx if kind == MASS_CANCEL or (kind == KILL and scope == KILL_SYMBOL) \
+        else np.int64(-1)
     while which <= last:
         at = next_order(core, filters, which, at)
         if at != 0:
@@ -208,7 +259,8 @@ def next_step(core, idx, stage, which, at, count):
         stage = _own(core, idx, kind)
         if stage == CROSSES and kind == HALT:
             which = np.int64(core.burst.commands[idx]["symbol"])
-        elif stage == BULK and kind != DAY_END:
+        elif stage == BULK and kind != DAY_END and not (
+                kind == KILL and np.int64(core.burst.details[idx]["cross"]) != KILL_ACCOUNT):
             which = np.int64(core.burst.commands[idx]["account"])
         return np.int64(NOTHING), stage, which, at, count
     if stage == AFTER:

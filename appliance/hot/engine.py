@@ -16,7 +16,7 @@ from appliance.hot.auction import group_of
 from appliance.hot.book import apply_work
 from appliance.hot.bundle import bundle
 from appliance.hot.course import (
-    ADMIT, CANCEL_ONE, CROSS, DONE, EXPIRY, NOTHING, cross_letter, next_step,
+    ADMIT, CANCEL_ONE, CROSS, DONE, EXPIRY, NOTHING, cross_letter, next_step, settled,
 )
 from appliance.hot.journal import append
 from appliance.hot.kernel import later
@@ -65,6 +65,8 @@ def run(core, start, stop, now_ns):
                     break
             elif action == NOTHING:
                 if stage == DONE:
+                    if kind > MODIFY:
+                        settled(core, idx, kind)
                     break
                 action, stage, which, at, count = next_step(core, idx, stage, which, at, count)
                 continue

@@ -10,7 +10,7 @@ from appliance.hot.kernel import later
 from appliance.hot.raw import raw_load32, raw_store32
 from appliance.hot.types import CORE, I64, INNER, VOID
 from appliance.layout import codes
-from appliance.layout.record import DETAIL, SYMBOL
+from appliance.layout.record import DETAIL, GUARD_MODE, MODE_HALTED, SYMBOL
 
 IGNORED, AT_ONCE, AFTER_CROSS = 0, 1, 2
 _FIRM, _REASON = DETAIL["firm"].off, SYMBOL["reason"].off
@@ -21,7 +21,8 @@ _of_cross, _print_imbalance = cross.imbalance, prints.imbalance
 def judge(core, idx):
     """What HALT in burst record idx comes to: IGNORED, AT_ONCE or AFTER_CROSS.
 
-    It is taken before the opening and in open hours; a halt cross is held in open hours only.
+    It is taken before the opening and in open hours; a halt cross is held in open hours only. While
+    the whole venue is halted (MODE) nothing resumes, and a halt of a symbol outlasts that.
     """
     symbol = np.int64(core.burst.commands[idx]["symbol"])
     phase = np.int64(core.book.engine[0]["phase"])
@@ -31,7 +32,9 @@ def judge(core, idx):
     old = np.int64(core.book.symbols[symbol]["state"])
     known = (new == codes.TRADING_HALTED or new == codes.TRADING_PAUSED
              or new == codes.TRADING_QUOTATION_ONLY or new == codes.TRADING_NORMAL)
-    if not known or new == old:
+    by_mode = np.int64(core.book.symbols[symbol]["guard"]) & GUARD_MODE
+    if not known or (new == old and by_mode == 0) or (new == codes.TRADING_NORMAL and np.int64(
+            core.book.engine[0]["mode"]) == MODE_HALTED):
         return np.int64(IGNORED)
     resumes = old == codes.TRADING_QUOTATION_ONLY and new == codes.TRADING_NORMAL
     return np.int64(AFTER_CROSS if resumes and phase == PHASE_OPEN else AT_ONCE)
@@ -41,7 +44,9 @@ def judge(core, idx):
 def set_state(core, idx):
     """Gives the symbol the state and the reason of HALT in burst record idx."""
     symbol = np.int64(core.burst.commands[idx]["symbol"])
-    core.book.symbols[symbol]["state"] = core.burst.details[idx]["side_letter"]
+    entry = core.book.symbols[symbol]
+    entry["state"] = core.burst.details[idx]["side_letter"]
+    entry["guard"] = np.uint8(np.int64(entry["guard"]) & ~GUARD_MODE)
     raw_store32(core.book.symbols, symbol, _REASON, raw_load32(core.burst.details, idx, _FIRM))
     trading_action(core, symbol)
 

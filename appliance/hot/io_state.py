@@ -74,6 +74,7 @@ LEVEL = 24            # LEVEL_NONE, LEVEL_PROCESS, LEVEL_DISK
 MARK_HEAD, MARK_TAIL = 25, 26
 FEED_MARKED = 27      # the feed's next_seq at its last mark
 STATE_MARKED = 28     # sequence of the last state mark divided by STATE_MARK_EVERY, -1 none
+MODE = 29             # engine.mode as of the last beat: the throttle halves its rates from 1 on
 WORD_CNT = 32
 
 # words[LEVEL]: what a command has to reach before its results leave. At LEVEL_PROCESS that is the

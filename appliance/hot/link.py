@@ -11,16 +11,17 @@ from numba import boolean, int64, uint64, void
 
 from ..layout.params import OUT_ACCEPT, OUT_REFUSE
 from ..layout.record import (
-    BUST, DAY_END, DETAIL, DISCONNECT, HALT, IMBALANCE, LOGIN, MARKET_OPEN,
+    BUST, DAY_END, DETAIL, DISCONNECT, HALT, IMBALANCE, KILL, LIMIT, LOGIN, MARKET_OPEN, MODE,
+    SYMBOL,
 )
 from ..layout.shared import (
     LINK, LINK_BUST, LINK_CONTROL, LINK_DISCONNECT, LINK_END_DAY, LINK_HALT, LINK_IMBALANCE,
-    LINK_LOGIN, LINK_OPEN, LINK_REFUSE, SESSION,
+    LINK_KILL, LINK_LIMIT, LINK_LOGIN, LINK_MODE, LINK_OPEN, LINK_REFUSE, SESSION,
 )
 from .counters import INLINED, KERNEL
 from .endian import load_be16, load_be32
 from .fence import load_acquire_u64, store_release_u64
-from .io_state import IDLE_NS, LINK_DROPPED, LINK_HEAD, LINK_TAIL, OUTBOX_HEAD
+from .io_state import IDLE_NS, LINK_DROPPED, LINK_HEAD, LINK_TAIL, OUTBOX_HEAD, SLOT_CNT
 from .kernel import later
 from .outbox import MASK, put_for_session, put_refusal
 from .raw import raw_load16, raw_load32, raw_load64, raw_store16, raw_store32, raw_store64
@@ -34,7 +35,8 @@ POLL_MAX = 16               # records taken in one pass
 PHASE_CLOSED = 2            # engine.phase
 _TEXT, _MAC, _TOKEN, _SESSION = (LINK[name].off for name in ("text", "mac", "token", "session"))
 _CLORDID, _DETAIL_MAC, _FIRM = DETAIL["clordid"].off, DETAIL["mac"].off, DETAIL["firm"].off
-_NAME = SESSION["session_name"].off
+_NAME, _SYMBOL_NAME = SESSION["session_name"].off, SYMBOL["name"].off
+_SYMBOL_TEXT = DETAIL["symbol_text"].off
 
 
 @later(uint64(uint64), **KERNEL)
@@ -125,6 +127,33 @@ def day(core, io, kind, flags):
     io.words[IDLE_NS] = 0
 
 
+@later(void(CORE, IO, int64), **KERNEL)
+def _sign(core, io, idx):
+    """Who asked for the newest slot, and under which number, as link record idx says it."""
+    slot, details = io.words[SLOT_CNT] - 1, core.burst.details
+    details[slot]["ip"] = io.in_ring[idx]["ip"]
+    details[slot]["orig_user_ref_num"] = io.in_ring[idx]["request"]
+    raw_store64(details, slot, _CLORDID, raw_load64(io.in_ring, idx, _SESSION))
+    raw_store64(details, slot, _CLORDID + 6, raw_load64(io.in_ring, idx, _SESSION + 6))
+
+
+@later(void(CORE, IO, int64, int64), **KERNEL)
+def _risk(core, io, kind, idx):
+    """LIMIT, KILL or MODE as link record idx says it; leaves the job to apply it."""
+    link, symbol = io.in_ring[idx], np.int64(io.in_ring[idx]["udp_port"])
+    slot = open_slot(core, io, kind, np.int64(link["account"]), np.int64(link["requested_seq"]))
+    detail, command = core.burst.details[slot], core.burst.commands[slot]
+    command["symbol"] = np.uint16(symbol)
+    if kind == KILL:
+        detail["cross"], command["flags"] = link["reason"], link["scope"]
+    else:
+        detail["side_letter"], detail["present"] = link["reason"], link["scope"]
+    raw_store64(core.burst.details, slot, _SYMBOL_TEXT,
+                raw_load64(core.book.symbols, symbol, _SYMBOL_NAME))
+    raw_store32(core.burst.details, slot, _FIRM, raw_load32(io.in_ring, idx, _TOKEN))
+    ask_for(io, FLUSH, np.int64(0))
+
+
 @later(void(CORE, IO, int64, int64), **KERNEL)
 def _operator(core, io, kind, idx):
     """HALT, BUST or IMBALANCE as link record idx says it; leaves the job to apply it."""
@@ -169,15 +198,26 @@ def poll(core, io):
     elif kind == LINK_DISCONNECT:
         if account < sessions.size and _has_token(io, sessions, account, idx):
             end_session(core, io, account, DISCONNECT, np.int64(0))
+            _sign(core, io, idx)
     elif kind == LINK_END_DAY:
         day(core, io, DAY_END, np.int64(0))
+        _sign(core, io, idx)
     elif kind == LINK_OPEN:
         day(core, io, MARKET_OPEN, np.int64(0))
+        _sign(core, io, idx)
     elif kind == LINK_HALT:
         if account < core.book.symbols.size:
             _operator(core, io, HALT, idx)
+            _sign(core, io, idx)
     elif kind == LINK_BUST:
         _operator(core, io, BUST, idx)
+        _sign(core, io, idx)
     elif kind == LINK_IMBALANCE:
         _operator(core, io, IMBALANCE, idx)
+    elif kind == LINK_LIMIT or kind == LINK_KILL or kind == LINK_MODE:
+        if account < sessions.size \
+                and np.int64(io.in_ring[idx]["udp_port"]) < core.book.symbols.size:
+            _risk(core, io, LIMIT if kind == LINK_LIMIT else
+                  KILL if kind == LINK_KILL else MODE, idx)
+            _sign(core, io, idx)
     store_release_u64(io.in_words, LINK_TAIL, np.uint64(tail + 1))

@@ -5,7 +5,7 @@ What a hidden or auction order does is told to its account alone: its events car
 
 import numpy as np
 
-from appliance.hot import feed, notices, prints, reports
+from appliance.hot import exposure, feed, notices, prints, reports
 from appliance.hot.kernel import later
 from appliance.hot.pages import order_dies, order_lives
 from appliance.hot.timers import start_timer, stop_timer
@@ -31,6 +31,7 @@ _prevented, _restated, _decrement_letter = (notices.prevented, notices.restated,
                                             notices.decrement_letter)
 _feed_booked, _feed_executed, _feed_reduced = feed.booked, feed.executed, feed.reduced
 _feed_deleted, _feed_replaced = feed.deleted, feed.replaced
+_follow = exposure.follow
 _print_traded, _print_executed, _print_crossed = (prints.traded, prints.executed_at,
                                                   prints.crossed)
 
@@ -202,3 +203,5 @@ def publish(core, idx, event_cnt):
             _dies(core, other)
         if flags & ORDER_DEAD != 0:
             _dies(core, order)
+    if core.book.engine[0]["slots"] != 0:
+        _follow(core, event_cnt)

@@ -88,6 +88,15 @@ class Timers(NamedTuple):
     first_refs: np.ndarray  # u64[handles], order reference n at entry or replace
 
 
+class Risk(NamedTuple):
+    """Limits and exposures; in slot 0 those of the symbols, for everybody."""
+
+    limits: np.ndarray      # LIMITS[slots]
+    exposures: np.ndarray   # EXPOSURE[slots * symbols]
+    recent: np.ndarray      # RECENT[slots * RECENT_CNT]
+    counted: np.ndarray     # u32[handles], open shares of an order as they stand in its exposure
+
+
 class Journal(NamedTuple):
     """The sequenced commands, newest `journal` of them."""
 
@@ -113,6 +122,7 @@ class Core(NamedTuple):
     feed: Feed
     timers: Timers
     trades: np.ndarray      # TRADE_LOG[TRADE_LOG_CNT], newest trades by match n
+    risk: Risk
     journal: Journal
     burst: Burst
     counters: np.ndarray    # u64[COUNTER_CNT]
@@ -120,6 +130,7 @@ class Core(NamedTuple):
 
 BURST_COMMANDS = 4096
 TRADE_LOG_CNT = 1 << 16
+EXPOSURE_CNT = 1 << 19         # about so many rows at most, 32 MB
 FAR_LEVELS_MAX = 1 << 27       # more blocks than that needs do not fit into a word of far_index
 # Touches outside the window before it follows. Too low: a price that only flickers drags the window
 # away from where the orders are. Too high: a market that has moved pays far levels for longer.
@@ -175,10 +186,25 @@ def build(sizes: Sizes, make=private, partition: int = 0) -> Core:
                   np.zeros(BURST_COMMANDS, record.DETAIL.dtype),
                   np.zeros(4 * handles + 64, record.EVENT.dtype))
     core = Core(book, accounts, streams, feed, timers,
-                make("trade_log", record.TRADE_LOG.dtype, TRADE_LOG_CNT), journal, burst,
+                make("trade_log", record.TRADE_LOG.dtype, TRADE_LOG_CNT),
+                _build_risk(sizes, make), journal, burst,
                 make("counters", np.uint64, shared.COUNTER_CNT))
     _fill_pools(core, sizes, partition)
     return core
+
+
+def slots(sizes: Sizes) -> int:
+    """Accounts that can have risk limits: all of them, unless they and the symbols are so many that
+    a row for each pair took more than EXPOSURE_CNT."""
+    return min(sizes.accounts, max(64, EXPOSURE_CNT // sizes.symbols))
+
+
+def _build_risk(sizes, make):
+    rows = slots(sizes) + 1
+    return Risk(make("limits", record.LIMITS.dtype, rows),
+                make("exposures", record.EXPOSURE.dtype, rows * sizes.symbols),
+                make("recent", record.RECENT.dtype, rows * record.RECENT_CNT),
+                make("counted", np.uint32, sizes.pages * 256))
 
 
 def _fill_pools(core, sizes, partition):

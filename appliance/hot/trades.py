@@ -14,7 +14,7 @@ from appliance.hot.raw import raw_load64, raw_store64
 from appliance.hot.types import CORE, I64, INNER, U64, VOID
 from appliance.layout import codes
 from appliance.layout.record import ORDER_COLD, TRADE_LOG
-from appliance.layout.shared import COUNTER_INDEX
+from appliance.layout.shared import COUNTER_INDEX, DONE, NOT_NOW
 
 _ONE, _NONE = np.uint64(1), np.uint64(0)
 _IGNORED = COUNTER_INDEX["busts_ignored"]
@@ -44,10 +44,10 @@ def forget_trade(core, match):
     core.trades[np.int64(match) & np.int64(core.trades.size - 1)]["number"] = _NONE
 
 
-@later(VOID(CORE, I64), **INNER)
+@later(I64(CORE, I64), **INNER)
 def bust(core, idx):
     """BUST in burst record idx; ignored and counted when there is nothing to be broken, or the
-    day is not yet or no more."""
+    day is not yet or no more. What came of it."""
     detail = core.burst.details[idx]
     match, reason = detail["upstream_seq"], np.int64(detail["side_letter"])
     slot = np.int64(match & np.uint64(core.trades.size - 1))
@@ -58,8 +58,9 @@ def bust(core, idx):
                or reason == codes.BROKEN_SUPERVISORY or reason == codes.BROKEN_EXTERNAL)
     if not known or not allowed:
         core.counters[_IGNORED] += _ONE
-        return
+        return np.int64(NOT_NOW)
     broken(core, slot, np.int64(0), reason)
     broken(core, slot, np.int64(1), reason)
     _print_broken(core, np.int64(core.trades[slot]["symbol"]), match)
     forget_trade(core, match)
+    return np.int64(DONE)

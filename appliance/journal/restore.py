@@ -8,6 +8,7 @@ import numpy as np
 
 from ..hot.state import private
 from ..layout.record import ORDER_COLD
+from . import risk_state
 from .genesis import build_core
 from .replay import all_sent
 from .sections import (
@@ -35,6 +36,7 @@ def restore(genesis: dict, sections: dict, make=private):
     for records, name, dtype in ((sessions, "sessions", SESSION_ROW),
                                  (engine, "engine", ENGINE_ROW)):
         _compare(name, rows_of(records, dtype), sections[name])
+    risk_state.seat(core, sections)
     _put(engine, sections["engine"], ENGINE_ROW.names)
     _put(core.journal.header, sections["journal"], JOURNAL_ROW.names)
     trades = sections["trades"]
@@ -57,7 +59,7 @@ def _check(core, genesis, sections):
                          ("figures", len(FIGURES))):
         if len(sections[name]) != wanted:
             raise SnapshotError(f"{name}: {len(sections[name])} where the genesis has {wanted}")
-    for name in ("pages", "orders", "chunks"):
+    for name in ("pages", "orders", "chunks", "limits", "exposures", "recent"):
         if sections[name]["account"].max(initial=0) >= len(core.accounts.sessions):
             raise SnapshotError(f"{name}: an account that the genesis has not")
     if len(sections["pages"]) >= len(core.accounts.pages):

@@ -3,11 +3,15 @@
 The fields are taken from the layout's declarations, packed. An order is named by account and
 UserRefNum, a page by account and number, and each section has one order only, so equal states give
 equal bytes whatever their handles. UNHASHED sections are carried along and make no difference.
+LATER sections came with later releases: where they are empty they are in no hash and no file, so
+what an earlier release wrote is still read, and has the hash that it had.
 """
 
 import numpy as np
 
-from ..layout.record import EXTRA, ORDER, ORDER_COLD, SYMBOL, TRADE_LOG
+from ..layout.record import (
+    EXPOSURE, EXTRA, LIMITS, ORDER, ORDER_COLD, RECENT, SYMBOL, TRADE_LOG,
+)
 from ..layout.shared import CHUNK, COUNTER_INDEX, ENGINE, FEED_LOG, JOURNAL_HEADER, SESSION
 from .errors import JournalError
 
@@ -47,6 +51,17 @@ TRADE_ROW = np.dtype(_packed(
 CHUNK_ROW = np.dtype(_packed(CHUNK, "account", "message_cnt", "data_off"))
 FEED_ROW = np.dtype([*_packed(FEED_LOG, "session_name", "next_seq", "oldest_seq", "write_off"),
                      ("first_off", "<u8"), ("before", "<u8"), ("end", "<u8")])
+VENUE_ROW = np.dtype(_packed(ENGINE, "mode", "killed"))
+SYMBOL_RISK_ROW = np.dtype([("symbol", "<u2"), *_packed(SYMBOL, "guard"), *_packed(
+    EXPOSURE, "max_quantity", "price_band", "max_notional")])
+LIMITS_ROW = np.dtype(_packed(
+    LIMITS, "account", "max_notional", "max_position", "max_quantity", "max_open", "price_band",
+    "duplicates", "duplicate_window"))
+EXPOSURE_ROW = np.dtype([("account", "<u2"), ("symbol", "<u2"), *_packed(
+    EXPOSURE, "max_notional", "max_position", "max_quantity", "max_open", "price_band",
+    "restricted", "position")])
+RECENT_ROW = np.dtype([("account", "<u2"), ("place", "<u2"), *_packed(
+    RECENT, "first_ns", "qty", "price_ticks", "symbol", "side", "count")])
 MAC_ROW = np.dtype(_packed(SESSION, "mac"))
 TALLIES = ("orders", "rejects", "trades", "cancels_ignored", "messages_stale", "logins",
            "disconnects", "capacity_rejects", "orders_expired", "busts_ignored", "stream_full",
@@ -58,7 +73,9 @@ ROWS = {"engine": ENGINE_ROW, "journal": JOURNAL_ROW, "symbols": SYMBOL_ROW,
         "sessions": SESSION_ROW, "pages": PAGE_ROW, "orders": ORDER_ROW, "trades": TRADE_ROW,
         "chunks": CHUNK_ROW, "streams": np.dtype("u1"), "feed": FEED_ROW,
         "messages": np.dtype("u1"), "tallies": np.dtype("<u8"), "mac": MAC_ROW,
-        "figures": np.dtype("<u8")}
+        "figures": np.dtype("<u8"), "venue": VENUE_ROW, "symbol_risk": SYMBOL_RISK_ROW,
+        "limits": LIMITS_ROW, "exposures": EXPOSURE_ROW, "recent": RECENT_ROW}
+LATER = ("venue", "symbol_risk", "limits", "exposures", "recent")
 
 
 def rows_of(records, dtype):

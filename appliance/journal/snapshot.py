@@ -9,6 +9,7 @@ import numpy as np
 
 from ..layout.record import EXTRA_BIT
 from ..layout.shared import CHUNK_SZ
+from . import risk_state
 from .sections import (
     CHUNK_ROW, ENGINE_ROW, FEED_ROW, FIGURES, JOURNAL_ROW, MAC_ROW, ORDER_ROW, PAGE_ROW,
     SESSION_ROW, SYMBOL_ROW, TALLY_PLACES, TRADE_ROW, SnapshotError, rows_of,
@@ -33,7 +34,7 @@ def canonical(core) -> dict:
                                 chunks].tolist())]),
         "feed": feed, "messages": _joined([first, second]),
         "tallies": core.counters[TALLY_PLACES], "mac": rows_of(core.accounts.sessions, MAC_ROW),
-        "figures": figures}
+        "figures": figures, **risk_state.canonical(core)}
     engine["far_scans"] = figures[0]                # looking at the books has counted
     return sections
 

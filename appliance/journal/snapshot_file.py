@@ -17,7 +17,7 @@ from ..layout.snapshot import SNAPSHOT, SNAPSHOT_FORMAT, SNAPSHOT_MAGIC
 from ..native import ffi, lib
 from . import state_hash
 from .segments import sync_folder
-from .sections import ROWS, SnapshotError
+from .sections import LATER, ROWS, SnapshotError
 
 STEP = 4 << 20                 # bytes between two syncs: more would hold up the journal's own
 _NAME = re.compile(r"snapshot-(\d{12,})\.wms")
@@ -59,10 +59,11 @@ def forget_after(directory, last_seq: int) -> None:
 
 def pieces(genesis: dict, sections: dict) -> list:
     """The bytes of the file, piece by piece."""
+    named = [name for name in ROWS if len(sections[name]) or name not in LATER]
     text = json.dumps({"genesis": genesis, "sections": [
-        [name, _shape(dtype), len(sections[name])] for name, dtype in ROWS.items()]},
+        [name, _shape(ROWS[name]), len(sections[name])] for name in named]},
         sort_keys=True, separators=(",", ":")).encode()
-    body = [sections[name].view(np.uint8).reshape(-1) for name in ROWS]
+    body = [sections[name].view(np.uint8).reshape(-1) for name in named]
     head = np.zeros(1, SNAPSHOT.dtype)
     row = head[0]
     row["magic"], row["format"], row["layout_digest"] = (
@@ -158,11 +159,13 @@ def read(path, hashed=True) -> Snapshot:
 
 
 def _sections(path, listed, body):
+    there = {name for name, _, _ in listed}
     if [[name, shape] for name, shape, _ in listed] != [
-            [name, json.loads(json.dumps(_shape(dtype)))] for name, dtype in ROWS.items()]:
+            [name, json.loads(json.dumps(_shape(dtype)))] for name, dtype in ROWS.items()
+            if name in there or name not in LATER]:
         raise SnapshotError(f"{path}: its sections are another release's; use the release that "
                             "wrote it, or replay the journal from its beginning")
-    sections, at = {}, 0
+    sections, at = {name: np.zeros(0, ROWS[name]) for name in LATER}, 0
     for name, _, count in listed:
         size = count * ROWS[name].itemsize
         sections[name] = body[at:at + size].view(ROWS[name])

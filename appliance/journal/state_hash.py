@@ -8,7 +8,7 @@ replay and its journal, have parted; 64 bits are no proof against somebody who f
 
 import hashlib
 
-from .sections import ROWS, UNHASHED
+from .sections import LATER, ROWS, UNHASHED
 from .snapshot import canonical
 
 
@@ -16,8 +16,8 @@ def sections(found: dict) -> int:
     """The hash of a canonical state."""
     digest = hashlib.blake2b(digest_size=8)
     for name, dtype in ROWS.items():
-        if name not in UNHASHED:
-            rows = found[name]
+        rows = found[name]
+        if name not in UNHASHED and (len(rows) or name not in LATER):
             digest.update(f"{name} {dtype.descr} {len(rows)}\n".encode())
             digest.update(memoryview(rows).cast("B") if rows.size else b"")
     return int.from_bytes(digest.digest(), "little")

@@ -17,6 +17,12 @@ MARKET_OPEN = 24      # ends the pre-open phase that a DAY_START with OPENS_LATE
 HALT = 25             # a symbol's state; detail: side_letter the state, firm the reason
 BUST = 26             # a trade is broken; detail: upstream_seq the match n, side_letter the reason
 IMBALANCE = 27        # NOII messages are due; detail.cross: of which cross
+LIMIT = 28            # a risk limit; detail: side_letter which (RULES), upstream_seq the value,
+#                       present: SCOPE_ACCOUNT, SCOPE_SYMBOL or both
+KILL = 29             # detail.cross A, S, V: of account, symbol, venue; with flag LIFT its end
+MODE = 30             # detail.side_letter: MODE_NORMAL ... MODE_HALTED, firm the reason
+# What an operator asked for (DISCONNECT, DAY_END ... MODE) has in its detail who: clordid the name,
+# ip the uid; and orig_user_ref_num the number of the request, 0 none.
 GRACE_OVER = 36       # a lost session's account has not come back: its orders leave
 
 # command.flags
@@ -26,6 +32,13 @@ HIDDEN = 8            # never on the feed; behind the shown orders of its price
 RESERVE = 16          # shows min_qty shares at a time (with RESERVE min_qty is the floor)
 AUCTION = 32          # waits for its cross; with ON_CLOSE the closing one
 ON_CLOSE = 64
+LIFT = 128            # KILL: orders are taken again
+
+SCOPE_ACCOUNT, SCOPE_SYMBOL = 1, 2
+MODE_NORMAL, MODE_THROTTLED, MODE_CANCEL_ONLY, MODE_HALTED = 0, 1, 2, 3
+# The limits by their numbers in LIMIT; 0 is none, of RESTRICTED no.
+MAX_QUANTITY, MAX_NOTIONAL, MAX_OPEN, MAX_POSITION, PRICE_BAND = 1, 2, 3, 4, 5
+DUPLICATES, DUPLICATE_WINDOW, RESTRICTED = 6, 7, 8
 
 # Self-match prevention of the incoming order (command.smp): what is cancelled.
 SMP_OFF, SMP_OLDEST, SMP_NEWEST, SMP_DECREMENT = 0, 1, 2, 3
@@ -35,7 +48,7 @@ COMMAND = native(
     ("kind", "u8", "ENTER ... GRACE_OVER"),
     ("side", "u8", "0 buy, 1 sell (side letters B=0; S, T, E=1)"),
     ("tif", "u8", "0 day, 3 immediate, 6 good till time. CANCEL: reason letter, 0 = U"),
-    ("flags", "u8", "POST_ONLY ... ON_CLOSE"),
+    ("flags", "u8", "POST_ONLY ... LIFT"),
     ("order", "u32", "handle of the new order (ENTER, REPLACE), else 0"),
     ("target", "u32", "handle of the existing order (CANCEL, REPLACE, MODIFY), else 0"),
     ("qty", "u32", "ENTER: quantity. CANCEL, REPLACE, MODIFY: intended total, executed included"),
@@ -67,9 +80,11 @@ DETAIL = native(
     ("group", "u16", "tag 24"), ("mac", "u8", 6, "LOGIN: Ethernet address to answer to"),
     ("firm", "u8", 4, "tag 2, or MASS_CANCEL DISABLE ENABLE firm"),
     ("symbol_text", "u8", 8, "as sent (a rejected symbol has no index)"),
-    ("clordid", "u8", 14, "echoed; LOGIN: the token in the first ten"),
+    ("clordid", "u8", 14, "echoed; LOGIN: the token in the first ten; of an operator's command his "
+                          "name"),
     ("udp_port", "u16", "LOGIN: source port"),
-    ("ip", "u32", "LOGIN: source address, first byte of the dotted form highest"),
+    ("ip", "u32", "LOGIN: source address, first byte of the dotted form highest; of an operator's "
+                  "command his uid"),
     ("max_floor", "u32", "tag 5"), ("expire_s", "u32", "tag 15, seconds"),
 )
 
@@ -167,7 +182,7 @@ SYMBOL = native(
     ("lot_size", "u32", "round lot, for the directory"),
     ("locate", "u16", "ITCH stock locate"),
     ("state", "u8", "letter: T trading, H halted, P paused, Q quotation for a halt cross"),
-    ("pad", "u8", "zero"),
+    ("guard", "u8", "GUARD_ bits: what admission has to look at besides, 0 nothing"),
     ("window_ticks", "i32", "first price of the ladder's window, in ticks"),
     ("reference_ticks", "i32", "reference price: as configured, then the last cross's"),
     ("collar_ticks", "i32", "trades stay so near to the reference, 0 no collar"),
@@ -177,6 +192,37 @@ SYMBOL = native(
     ("drift", "u32", "orders booked at the touch outside the window since it last moved"),
     ("rest", "u8", 16, "zero"),
 )
+GUARD_KILLED, GUARD_LIMITS, GUARD_MODE = 1, 2, 4       # MODE: halted by MODE_HALTED alone
+
+# Risk. What an account has limits or restricted symbols for has a row of its own ("slot").
+LIMITS = native(
+    "limits", 48, "An account's limits in every symbol; 0 is no limit.",
+    ("max_notional", "u64", "of an order, in units of 0.0001 times shares"),
+    ("max_position", "u64", "shares on a side of a symbol: filled net and open"),
+    ("max_quantity", "u32", "shares of an order"), ("max_open", "u32", "live orders in all"),
+    ("price_band", "u32", "basis points beyond the reference"),
+    ("duplicates", "u32", "like orders within duplicate_window"),
+    ("duplicate_window", "u32", "ms"), ("account", "u16", "owner"), ("pad", "u16", "zero"),
+    ("rest", "u64", "zero"),
+)
+EXPOSURE = native(
+    "exposure", 64, "An account's limits and exposure in one symbol: [slot * symbols + symbol]; in "
+                    "slot 0 the symbol's limits for everybody.",
+    ("max_notional", "u64", "as LIMITS"), ("max_position", "u64", "as LIMITS"),
+    ("max_quantity", "u32", "as LIMITS"), ("max_open", "u32", "live orders in the symbol"),
+    ("price_band", "u32", "as LIMITS"), ("restricted", "u32", "1: no new orders"),
+    ("position", "i64", "shares bought less shares sold since the account has a slot"),
+    ("open_buy", "u64", "open shares"), ("open_sell", "u64", ""),
+    ("open_cnt", "u32", "live orders"), ("pad", "u32", "zero"),
+)
+RECENT = native(
+    "recent", 32, "A kind of order that an account has entered: [slot * RECENT_CNT + hash].",
+    ("first_ns", "u64", "record time of the first of its window"),
+    ("qty", "u32", ""), ("price_ticks", "i32", ""), ("symbol", "u16", ""), ("side", "u8", ""),
+    ("pad", "u8", "zero"), ("count", "u32", "so many since then, 0 an unused row"),
+    ("rest", "u64", "zero"),
+)
+RECENT_CNT = 64
 
 SIDE = native(
     "side", 32, "One side of a symbol in a group: [group * 2 * symbols + symbol * 2 + side].",
@@ -208,4 +254,4 @@ PAGE = native(
 )
 
 RECORDS = (COMMAND, DETAIL, JOURNAL_RECORD, EVENT, ORDER, EXTRA, LEVEL, FAR_LEVEL, ORDER_COLD,
-           SYMBOL, SIDE, TRADE_LOG, PAGE)
+           SYMBOL, SIDE, TRADE_LOG, PAGE, LIMITS, EXPOSURE, RECENT)

@@ -5,6 +5,10 @@ then the publishing sequence by store_release; readers load_acquire it. Ring dep
 two. Everything a partition shares lies in `<runtime_dir>/p<partition>/<block>`.
 """
 
+from .counters import COUNTER_CNT, COUNTER_INDEX, COUNTERS, DISPOSITIONS
+from .image import (
+    IMAGE, IMAGE_FULL, IMAGE_LAPPED, IMAGE_ORDER, IMAGE_STRANGE, IMAGE_SYMBOL, IMAGE_TORN,
+)
 from .lang import native
 
 MAGIC = 0x574D415443483031          # "WMATCH01"
@@ -124,21 +128,28 @@ LINK_BUST = 8         # supervisor -> matcher: a trade is broken (BUST)
 LINK_IMBALANCE = 9    # supervisor -> matcher: tell the imbalances before a cross (IMBALANCE)
 LINK_TCP_LOGIN = 10   # recovery -> supervisor: a login over TCP; `text` as of LINK_CONTROL
 LINK_CHECK = 11       # recovery -> supervisor: is that login's password right; binds nothing
+LINK_LIMIT = 12       # supervisor -> matcher: a risk limit (LIMIT)
+LINK_KILL = 13        # supervisor -> matcher: a kill switch, or its end (KILL)
+LINK_MODE = 14        # supervisor -> matcher: how far trading is restrained (MODE)
 
 LINK = native(
     "link", 256, "A record of a one-producer ring between supervisor and matcher or recovery.",
     ("kind", "u32", "LINK_CONTROL ..."),
     ("account", "u32", "account index; LINK_HALT: symbol index"),
-    ("ip", "u32", "peer address, first byte highest"), ("udp_port", "u16", "peer port, 0: TCP"),
+    ("ip", "u32", "peer address, first byte highest; of an operator's order his uid"),
+    ("udp_port", "u16", "peer port, 0: TCP. LINK_LIMIT, LINK_KILL: symbol index"),
     ("mac", "u8", 6, "peer's Ethernet address (zero on the socket rung)"),
     ("reason", "u8", "LINK_REFUSE: A or S. LINK_HALT: state. LINK_BUST: reason. LINK_IMBALANCE: "
-                     "cross type"),
-    ("pad", "u8", 3, "zero"),
+                     "cross type. LINK_LIMIT, LINK_KILL, LINK_MODE: detail.side_letter"),
+    ("scope", "u8", "LINK_LIMIT: detail.present. LINK_KILL: LIFT or 0"),
+    ("pad", "u8", 2, "zero"),
     ("requested_seq", "u64", "LINK_LOGIN: first downstream number wanted; 0 = only new ones. "
-                             "LINK_BUST: match n"),
-    ("token", "u8", 16, "ten characters, zero padded. LINK_HALT: reason, four characters"),
-    ("session", "u8", 16, "assigned session, ten characters, zero padded"),
-    ("text_sz", "u32", "bytes used in text"), ("pad2", "u32", "zero"),
+                             "LINK_BUST: match n. LINK_LIMIT: value"),
+    ("token", "u8", 16, "ten characters, zero padded. LINK_HALT, LINK_MODE: reason, four of them"),
+    ("session", "u8", 16, "assigned session, ten characters, zero padded; of an operator's order "
+                          "his name"),
+    ("text_sz", "u32", "bytes used in text"),
+    ("request", "u32", "number of an operator's order, 0 none"),
     ("text", "u8", 184, "LINK_CONTROL: UDP payload, cut at 184"),
 )
 
@@ -177,7 +188,8 @@ SESSION = native(
     ("last_user_ref", "u32", "highest UserRefNum processed"), ("page_cnt", "u32", "pages held"),
     ("first_page", "u32", "oldest page, 0 none"), ("last_page", "u32", "newest page, 0 none"),
     ("page_quota", "u32", "most pages it may hold"), ("live_cnt", "u32", "live orders"),
-    ("disabled", "u8", "1: new orders refused (OUCH D)"), ("cancel_on_disconnect", "u8", ""),
+    ("disabled", "u8", "new orders refused: 1 by OUCH D, 2 by the operator (KILL)"),
+    ("cancel_on_disconnect", "u8", ""),
     ("smp_default", "u8", "SMP_"), ("aiq_default", "u8", "letter sent back in PREVENTED; O W N D"),
     ("default_firm", "u8", 4, ""),
     ("gap_ns", "u64", "when the upstream gap was first seen, 0 none"),
@@ -198,8 +210,11 @@ SESSION = native(
     ("throttle_refusals", "u32", "refusals within a second that end the session, 0 never"),
     ("refused_cnt", "u32", "refusals in that second"), ("throttled", "u32", "refusals today"),
     ("expulsions", "u32", "sessions ended for refusals today"),
-    ("grace_ms", "u32", "how long orders outlive a lost session"), ("rest", "u8", 4, "zero"),
+    ("grace_ms", "u32", "how long orders outlive a lost session"),
+    ("limits", "u16", "its slot in the risk blocks, 0: it has no limits"),
+    ("rest", "u8", 2, "zero"),
 )
+DISABLED_BY_ACCOUNT, DISABLED_BY_OPERATOR = 1, 2        # session.disabled
 
 CHUNK_SZ = 65536
 CHUNK = native(
@@ -222,32 +237,6 @@ FEED_LOG = native(
     ("twin_seq", "u64", "transmit cursor of feed B where it leaves by an interface of its own"),
     ("released_seq", "u64", "first number that nobody may see yet"),
     ("pad", "u8", 56, "zero"),
-)
-
-# The image: the displayed book as the feed has told it, kept by recovery for GLIMPSE.
-IMAGE = native(
-    "image", 128, "How far the image is; written by recovery.",
-    ("next_seq", "u64", "feed number of the next message to be applied"),
-    ("busy", "u64", "1: messages are being applied; left so by a recovery that was killed there"),
-    ("fault", "u64", "IMAGE_ fault that ended it, 0 none"), ("live_cnt", "u64", "displayed orders"),
-    ("free", "u64", "first of the freed places, 0 none"),
-    ("fresh", "u64", "first place that no order has ever had"),
-    ("first_locate", "u64", "locate of the partition's first symbol"), ("pad", "u8", 72, "zero"),
-)
-IMAGE_LAPPED, IMAGE_STRANGE, IMAGE_FULL, IMAGE_TORN = 1, 2, 3, 4
-IMAGE_ORDER = native(
-    "image_order", 48, "A displayed order; shares 0: a free place.",
-    ("ref", "u64", "order reference number"), ("seq", "u64", "feed number that displayed it"),
-    ("time_ns", "u64", "of that message, since midnight"),
-    ("price", "u32", "price4"), ("shares", "u32", ""),
-    ("next", "u32", "next place in its chain or of the free ones, 0 none"),
-    ("firm", "u32", "attribution, as four bytes of memory"),
-    ("symbol", "u16", "index"), ("side", "u8", "B or S"), ("attributed", "u8", "1: told by F"),
-    ("pad", "u8", 4, "zero"),
-)
-IMAGE_SYMBOL = native(
-    "image_symbol", 64, "The newest R and H of a symbol; zero before any.",
-    ("directory", "u8", 39, "ITCH R"), ("action", "u8", 25, "ITCH H"),
 )
 
 JOURNAL_HEADER = native(
@@ -304,10 +293,16 @@ ENGINE = native(
     ("parts_owed", "u64", "parts that the booked reserve orders may still show"),
     ("next_far", "u64", "first of the free far slots"),
     ("free_block", "u64", "first of the free far blocks, 0 none"),
-    ("mode", "u32", "not 0: throttles at half their rates"),
+    ("mode", "u32", "MODE_NORMAL ... MODE_HALTED; not normal: throttles at half their rates"),
     ("expelled_cnt", "u32", "live sessions that their throttle ends"),
-    ("grace_due_ns", "u64", "earliest grace_ns, 0 none"), ("rest", "u8", 32, "zero"),
+    ("grace_due_ns", "u64", "earliest grace_ns, 0 none"),
+    ("killed", "u32", "1: the venue is killed"), ("slots", "u32", "accounts that have limits"),
+    ("outcome", "u32", "DONE ... NO_ROOM of the operator's newest command"),
+    ("asked", "u32", "number of its request"), ("asked_seq", "u64", "its sequence"),
+    ("rest", "u8", 8, "zero"),
 )
+# engine.outcome: what an operator's command has come to.
+DONE, ALREADY, NOT_NOW, NO_ROOM = 0, 1, 2, 3
 
 # The depth block: a row a symbol, DEPTH and then DEPTH_LEVEL[levels] of buys and as many of sells,
 # best first, padded to whole lines of 64 bytes.
@@ -325,73 +320,6 @@ DEPTH_LEVEL = native(
     ("qty", "u64", "their open quantity"),
 )
 
-# Every datagram the matcher takes ends in exactly one of the dispositions.
-DISPOSITIONS = (
-    ("rx_applied", "carried at least one new message in order"),
-    ("rx_control", "sequence 0, handed to the supervisor"),
-    ("rx_debug", "sequence 0 debug text, ignored"),
-    ("rx_heartbeat", "client heartbeat"),
-    ("rx_end_of_session", "client's end of session"),
-    ("rx_rerequest", "a re-request that was served"),
-    ("rx_rerequest_refused", "a re-request out of range or over the rate"),
-    ("rx_duplicate", "all its messages were seen before"),
-    ("rx_held", "held behind a gap"),
-    ("rx_hold_full", "behind a gap and no place to hold it"),
-    ("rx_far_ahead", "sequence too far ahead"),
-    ("rx_unknown_token", "no session has this token"),
-    ("rx_wrong_source", "token of another source address"),
-    ("rx_source_refused", "source address not on the allow-list (socket rung)"),
-    ("rx_not_udp", "not a well-formed Ethernet/IPv4/UDP frame for us"),
-    ("rx_vlan", "for us, with a VLAN's tag: our answers have none (DPDK; else it is pass_vlan)"),
-    ("rx_checksum", "UDP checksum wrong"),
-    ("rx_truncated", "longer than a frame"),
-    ("rx_short", "shorter than a MoldUDP64 header"),
-    ("rx_framing", "blocks and count do not agree"),
-    ("rx_control_full", "control link full"),
-)
-COUNTERS = DISPOSITIONS + (
-    ("rx_frames", "frames taken from the port"),
-    ("rx_bursts", "bursts with at least one frame"),
-    ("polls_empty", "polls without a frame"),
-    ("messages", "upstream messages consumed"),
-    ("messages_filler", "empty blocks"),
-    ("messages_unknown", "blocks that are neither U nor O, or unknown OUCH types"),
-    ("messages_short", "OUCH messages of a wrong length"),
-    ("messages_stale", "new-order numbers not above the last: ignored"),
-    ("messages_skipped", "upstream numbers given up after a gap"),
-    ("gap_requests", "upstream gaps asked for"),
-    ("gap_requests_withheld", "not asked for: the flood guard was dropping the source's datagrams"),
-    ("orders", "accepted orders and replaces"),
-    ("rejects", "J sent"),
-    ("cancels_ignored", "cancels, replaces, modifies of orders not live"),
-    ("trades", "trades"),
-    ("logins", "logins bound"),
-    ("login_answers", "A or J control datagrams sent"),
-    ("disconnects", "sessions ended by silence, logout or end of session"),
-    ("capacity_rejects", "orders refused because a pool was empty"),
-    ("orders_expired", "good-till-time orders whose time was over"),
-    ("busts_ignored", "busts of trades that are not known or broken already"),
-    ("stream_full", "answers that found no chunk, rejects for want of capacity among them"),
-    ("feed_overrun", "feed messages overwritten before they were sent"),
-    ("journal_full", "passes that took nothing in, because the journal lags behind"),
-    ("tx_frames", "frames handed to the port"),
-    ("tx_no_frame", "times a full TX ring delayed a cursor"),
-    ("ack_packets", "acknowledgement datagrams"),
-    ("feed_packets", "feed packets, A and B counted once"),
-    ("twin_packets", "packets of feed B by an interface of its own"),
-    ("twin_full", "times the full socket of that interface delayed feed B"),
-    ("twin_lost", "messages left out of feed B: its own interface did not take them"),
-    ("twin_unended", "days whose end feed B's own interface was not told in time"),
-    ("tcp_applied", "pieces of TCP sessions with new messages"),
-    ("tcp_bare", "heartbeats and ends of TCP sessions"),
-    ("tcp_refused", "pieces of TCP sessions that are over, or malformed ones"),
-    ("throttled", "orders, replaces and malformed messages over an account's rate: J 0029"),
-    ("throttle_disconnects", "sessions ended because too many were refused within a second"),
-    ("graces", "sessions lost whose orders were given a grace"),
-    ("graces_over", "graces that ended without a login: the orders left"),
-)
-COUNTER_INDEX = {name: idx for idx, (name, _) in enumerate(COUNTERS)}
-COUNTER_CNT = 128
 HISTOGRAM_CNT = 1024      # buckets of one log-linear latency histogram (16 a power of two)
 
 BLOCKS = (REGION, CONTROL, MATCHER_STATUS, PORTD_STATUS, PORT_STATUS, LINK, LINK_HEADER, TCP_PIECE,

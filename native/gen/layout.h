@@ -16,7 +16,7 @@ typedef __INT32_TYPE__ wm_i32;
 typedef __UINT64_TYPE__ wm_u64;
 typedef __INT64_TYPE__ wm_i64;
 
-#define WM_LAYOUT_DIGEST 0x78210825016D16EFULL
+#define WM_LAYOUT_DIGEST 0x4F260A09AB559D4CULL
 
 #define WM_ENTER 1
 #define WM_CANCEL 2
@@ -40,6 +40,9 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_HALT 25
 #define WM_BUST 26
 #define WM_IMBALANCE 27
+#define WM_LIMIT 28
+#define WM_KILL 29
+#define WM_MODE 30
 #define WM_GRACE_OVER 36
 #define WM_POST_ONLY 1
 #define WM_MARKET 2
@@ -48,6 +51,21 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_RESERVE 16
 #define WM_AUCTION 32
 #define WM_ON_CLOSE 64
+#define WM_LIFT 128
+#define WM_SCOPE_ACCOUNT 1
+#define WM_SCOPE_SYMBOL 2
+#define WM_MODE_NORMAL 0
+#define WM_MODE_THROTTLED 1
+#define WM_MODE_CANCEL_ONLY 2
+#define WM_MODE_HALTED 3
+#define WM_MAX_QUANTITY 1
+#define WM_MAX_NOTIONAL 2
+#define WM_MAX_OPEN 3
+#define WM_MAX_POSITION 4
+#define WM_PRICE_BAND 5
+#define WM_DUPLICATES 6
+#define WM_DUPLICATE_WINDOW 7
+#define WM_RESTRICTED 8
 #define WM_SMP_OFF 0
 #define WM_SMP_OLDEST 1
 #define WM_SMP_NEWEST 2
@@ -82,11 +100,20 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_EXTRA_BIT 1073741824
 #define WM_FAR_BLOCK 64
 #define WM_FAR_LEAST 16
+#define WM_GUARD_KILLED 1
+#define WM_GUARD_LIMITS 2
+#define WM_GUARD_MODE 4
+#define WM_RECENT_CNT 64
 #define WM_SHOWN_GROUP 0
 #define WM_HIDDEN_GROUP 1
 #define WM_OPENING_GROUP 2
 #define WM_CLOSING_GROUP 3
 #define WM_GROUPS 4
+#define WM_COUNTER_CNT 128
+#define WM_IMAGE_FULL 3
+#define WM_IMAGE_LAPPED 1
+#define WM_IMAGE_STRANGE 2
+#define WM_IMAGE_TORN 4
 #define WM_MAGIC 0x574D415443483031ULL
 #define WM_RUN 1
 #define WM_END_DAY 2
@@ -116,20 +143,24 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_LINK_IMBALANCE 9
 #define WM_LINK_TCP_LOGIN 10
 #define WM_LINK_CHECK 11
+#define WM_LINK_LIMIT 12
+#define WM_LINK_KILL 13
+#define WM_LINK_MODE 14
 #define WM_SESSION_NONE 0
 #define WM_SESSION_LIVE 1
 #define WM_SESSION_ENDED 2
+#define WM_DISABLED_BY_ACCOUNT 1
+#define WM_DISABLED_BY_OPERATOR 2
 #define WM_CHUNK_SZ 65536
-#define WM_IMAGE_LAPPED 1
-#define WM_IMAGE_STRANGE 2
-#define WM_IMAGE_FULL 3
-#define WM_IMAGE_TORN 4
 #define WM_JOURNAL_NONE 0
 #define WM_JOURNAL_OPENING 1
 #define WM_JOURNAL_OPEN 2
 #define WM_JOURNAL_FULL 3
 #define WM_JOURNAL_FAILED 4
-#define WM_COUNTER_CNT 128
+#define WM_DONE 0
+#define WM_ALREADY 1
+#define WM_NOT_NOW 2
+#define WM_NO_ROOM 3
 #define WM_HISTOGRAM_CNT 1024
 #define WM_UDP_PORT_CNT 65536
 #define WM_PARTITION_MAX 256
@@ -231,6 +262,15 @@ typedef __INT64_TYPE__ wm_i64;
 #define WM_COUNTER_THROTTLE_DISCONNECTS 57
 #define WM_COUNTER_GRACES 58
 #define WM_COUNTER_GRACES_OVER 59
+#define WM_COUNTER_RISK_QUANTITY 60
+#define WM_COUNTER_RISK_NOTIONAL 61
+#define WM_COUNTER_RISK_OPEN 62
+#define WM_COUNTER_RISK_POSITION 63
+#define WM_COUNTER_RISK_PRICE 64
+#define WM_COUNTER_RISK_DUPLICATE 65
+#define WM_COUNTER_RISK_RESTRICTED 66
+#define WM_COUNTER_RISK_KILLED 67
+#define WM_COUNTER_RISK_MODE 68
 
 /* One validated inbound message, as the book sees it. */
 struct wm_command {
@@ -238,7 +278,7 @@ struct wm_command {
     wm_u8 side;                          /* 0 buy, 1 sell (side letters B=0; S, T, E=1) */
     /* 0 day, 3 immediate, 6 good till time. CANCEL: reason letter, 0 = U */
     wm_u8 tif;
-    wm_u8 flags;                         /* POST_ONLY ... ON_CLOSE */
+    wm_u8 flags;                         /* POST_ONLY ... LIFT */
     wm_u32 order;                        /* handle of the new order (ENTER, REPLACE), else 0 */
     /* handle of the existing order (CANCEL, REPLACE, MODIFY), else 0 */
     wm_u32 target;
@@ -288,9 +328,11 @@ struct wm_detail {
     wm_u8 mac[6];                        /* LOGIN: Ethernet address to answer to */
     wm_u8 firm[4];                       /* tag 2, or MASS_CANCEL DISABLE ENABLE firm */
     wm_u8 symbol_text[8];                /* as sent (a rejected symbol has no index) */
-    wm_u8 clordid[14];                   /* echoed; LOGIN: the token in the first ten */
+    /* echoed; LOGIN: the token in the first ten; of an operator's command his name */
+    wm_u8 clordid[14];
     wm_u16 udp_port;                     /* LOGIN: source port */
-    /* LOGIN: source address, first byte of the dotted form highest */
+    /* LOGIN: source address, first byte of the dotted form highest; of an operator's command his
+       uid */
     wm_u32 ip;
     wm_u32 max_floor;                    /* tag 5 */
     wm_u32 expire_s;                     /* tag 15, seconds */
@@ -495,7 +537,8 @@ struct wm_symbol {
     wm_u16 locate;                       /* ITCH stock locate */
     /* letter: T trading, H halted, P paused, Q quotation for a halt cross */
     wm_u8 state;
-    wm_u8 pad;                           /* zero */
+    /* GUARD_ bits: what admission has to look at besides, 0 nothing */
+    wm_u8 guard;
     wm_i32 window_ticks;                 /* first price of the ladder's window, in ticks */
     wm_i32 reference_ticks;              /* reference price: as configured, then the last cross's */
     wm_i32 collar_ticks;                 /* trades stay so near to the reference, 0 no collar */
@@ -512,7 +555,7 @@ _Static_assert(__builtin_offsetof(struct wm_symbol, tick_size) == 8, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, lot_size) == 12, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, locate) == 16, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, state) == 18, "at");
-_Static_assert(__builtin_offsetof(struct wm_symbol, pad) == 19, "at");
+_Static_assert(__builtin_offsetof(struct wm_symbol, guard) == 19, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, window_ticks) == 20, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, reference_ticks) == 24, "at");
 _Static_assert(__builtin_offsetof(struct wm_symbol, collar_ticks) == 28, "at");
@@ -584,6 +627,81 @@ _Static_assert(__builtin_offsetof(struct wm_page, next) == 4, "at");
 _Static_assert(__builtin_offsetof(struct wm_page, prev) == 8, "at");
 _Static_assert(__builtin_offsetof(struct wm_page, account) == 12, "at");
 _Static_assert(__builtin_offsetof(struct wm_page, live_cnt) == 14, "at");
+
+/* An account's limits in every symbol; 0 is no limit. */
+struct wm_limits {
+    wm_u64 max_notional;                 /* of an order, in units of 0.0001 times shares */
+    wm_u64 max_position;                 /* shares on a side of a symbol: filled net and open */
+    wm_u32 max_quantity;                 /* shares of an order */
+    wm_u32 max_open;                     /* live orders in all */
+    wm_u32 price_band;                   /* basis points beyond the reference */
+    wm_u32 duplicates;                   /* like orders within duplicate_window */
+    wm_u32 duplicate_window;             /* ms */
+    wm_u16 account;                      /* owner */
+    wm_u16 pad;                          /* zero */
+    wm_u64 rest;                         /* zero */
+};
+_Static_assert(sizeof(struct wm_limits) == 48, "size");
+_Static_assert(__builtin_offsetof(struct wm_limits, max_notional) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_limits, max_position) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_limits, max_quantity) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_limits, max_open) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_limits, price_band) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_limits, duplicates) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_limits, duplicate_window) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_limits, account) == 36, "at");
+_Static_assert(__builtin_offsetof(struct wm_limits, pad) == 38, "at");
+_Static_assert(__builtin_offsetof(struct wm_limits, rest) == 40, "at");
+
+/* An account's limits and exposure in one symbol: [slot * symbols + symbol]; in slot 0 the symbol's
+   limits for everybody. */
+struct wm_exposure {
+    wm_u64 max_notional;                 /* as LIMITS */
+    wm_u64 max_position;                 /* as LIMITS */
+    wm_u32 max_quantity;                 /* as LIMITS */
+    wm_u32 max_open;                     /* live orders in the symbol */
+    wm_u32 price_band;                   /* as LIMITS */
+    wm_u32 restricted;                   /* 1: no new orders */
+    /* shares bought less shares sold since the account has a slot */
+    wm_i64 position;
+    wm_u64 open_buy;                     /* open shares */
+    wm_u64 open_sell;
+    wm_u32 open_cnt;                     /* live orders */
+    wm_u32 pad;                          /* zero */
+};
+_Static_assert(sizeof(struct wm_exposure) == 64, "size");
+_Static_assert(__builtin_offsetof(struct wm_exposure, max_notional) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_exposure, max_position) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_exposure, max_quantity) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_exposure, max_open) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_exposure, price_band) == 24, "at");
+_Static_assert(__builtin_offsetof(struct wm_exposure, restricted) == 28, "at");
+_Static_assert(__builtin_offsetof(struct wm_exposure, position) == 32, "at");
+_Static_assert(__builtin_offsetof(struct wm_exposure, open_buy) == 40, "at");
+_Static_assert(__builtin_offsetof(struct wm_exposure, open_sell) == 48, "at");
+_Static_assert(__builtin_offsetof(struct wm_exposure, open_cnt) == 56, "at");
+_Static_assert(__builtin_offsetof(struct wm_exposure, pad) == 60, "at");
+
+/* A kind of order that an account has entered: [slot * RECENT_CNT + hash]. */
+struct wm_recent {
+    wm_u64 first_ns;                     /* record time of the first of its window */
+    wm_u32 qty;
+    wm_i32 price_ticks;
+    wm_u16 symbol;
+    wm_u8 side;
+    wm_u8 pad;                           /* zero */
+    wm_u32 count;                        /* so many since then, 0 an unused row */
+    wm_u64 rest;                         /* zero */
+};
+_Static_assert(sizeof(struct wm_recent) == 32, "size");
+_Static_assert(__builtin_offsetof(struct wm_recent, first_ns) == 0, "at");
+_Static_assert(__builtin_offsetof(struct wm_recent, qty) == 8, "at");
+_Static_assert(__builtin_offsetof(struct wm_recent, price_ticks) == 12, "at");
+_Static_assert(__builtin_offsetof(struct wm_recent, symbol) == 16, "at");
+_Static_assert(__builtin_offsetof(struct wm_recent, side) == 18, "at");
+_Static_assert(__builtin_offsetof(struct wm_recent, pad) == 19, "at");
+_Static_assert(__builtin_offsetof(struct wm_recent, count) == 20, "at");
+_Static_assert(__builtin_offsetof(struct wm_recent, rest) == 24, "at");
 
 /* First line of every region file. */
 struct wm_region {
@@ -745,19 +863,25 @@ _Static_assert(__builtin_offsetof(struct wm_port_status, rest) == 136, "at");
 struct wm_link {
     wm_u32 kind;                         /* LINK_CONTROL ... */
     wm_u32 account;                      /* account index; LINK_HALT: symbol index */
-    wm_u32 ip;                           /* peer address, first byte highest */
-    wm_u16 udp_port;                     /* peer port, 0: TCP */
+    /* peer address, first byte highest; of an operator's order his uid */
+    wm_u32 ip;
+    /* peer port, 0: TCP. LINK_LIMIT, LINK_KILL: symbol index */
+    wm_u16 udp_port;
     wm_u8 mac[6];                        /* peer's Ethernet address (zero on the socket rung) */
-    /* LINK_REFUSE: A or S. LINK_HALT: state. LINK_BUST: reason. LINK_IMBALANCE: cross type */
+    /* LINK_REFUSE: A or S. LINK_HALT: state. LINK_BUST: reason. LINK_IMBALANCE: cross type.
+       LINK_LIMIT, LINK_KILL, LINK_MODE: detail.side_letter */
     wm_u8 reason;
-    wm_u8 pad[3];                        /* zero */
-    /* LINK_LOGIN: first downstream number wanted; 0 = only new ones. LINK_BUST: match n */
+    wm_u8 scope;                         /* LINK_LIMIT: detail.present. LINK_KILL: LIFT or 0 */
+    wm_u8 pad[2];                        /* zero */
+    /* LINK_LOGIN: first downstream number wanted; 0 = only new ones. LINK_BUST: match n.
+       LINK_LIMIT: value */
     wm_u64 requested_seq;
-    /* ten characters, zero padded. LINK_HALT: reason, four characters */
+    /* ten characters, zero padded. LINK_HALT, LINK_MODE: reason, four of them */
     wm_u8 token[16];
-    wm_u8 session[16];                   /* assigned session, ten characters, zero padded */
+    /* assigned session, ten characters, zero padded; of an operator's order his name */
+    wm_u8 session[16];
     wm_u32 text_sz;                      /* bytes used in text */
-    wm_u32 pad2;                         /* zero */
+    wm_u32 request;                      /* number of an operator's order, 0 none */
     wm_u8 text[184];                     /* LINK_CONTROL: UDP payload, cut at 184 */
 };
 _Static_assert(sizeof(struct wm_link) == 256, "size");
@@ -767,12 +891,13 @@ _Static_assert(__builtin_offsetof(struct wm_link, ip) == 8, "at");
 _Static_assert(__builtin_offsetof(struct wm_link, udp_port) == 12, "at");
 _Static_assert(__builtin_offsetof(struct wm_link, mac) == 14, "at");
 _Static_assert(__builtin_offsetof(struct wm_link, reason) == 20, "at");
-_Static_assert(__builtin_offsetof(struct wm_link, pad) == 21, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, scope) == 21, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, pad) == 22, "at");
 _Static_assert(__builtin_offsetof(struct wm_link, requested_seq) == 24, "at");
 _Static_assert(__builtin_offsetof(struct wm_link, token) == 32, "at");
 _Static_assert(__builtin_offsetof(struct wm_link, session) == 48, "at");
 _Static_assert(__builtin_offsetof(struct wm_link, text_sz) == 64, "at");
-_Static_assert(__builtin_offsetof(struct wm_link, pad2) == 68, "at");
+_Static_assert(__builtin_offsetof(struct wm_link, request) == 68, "at");
 _Static_assert(__builtin_offsetof(struct wm_link, text) == 72, "at");
 
 /* Indices of a ring, each writer on its own 128 bytes; LINK records follow. */
@@ -823,7 +948,8 @@ struct wm_session {
     wm_u32 last_page;                    /* newest page, 0 none */
     wm_u32 page_quota;                   /* most pages it may hold */
     wm_u32 live_cnt;                     /* live orders */
-    wm_u8 disabled;                      /* 1: new orders refused (OUCH D) */
+    /* new orders refused: 1 by OUCH D, 2 by the operator (KILL) */
+    wm_u8 disabled;
     wm_u8 cancel_on_disconnect;
     wm_u8 smp_default;                   /* SMP_ */
     wm_u8 aiq_default;                   /* letter sent back in PREVENTED; O W N D */
@@ -855,7 +981,8 @@ struct wm_session {
     wm_u32 throttled;                    /* refusals today */
     wm_u32 expulsions;                   /* sessions ended for refusals today */
     wm_u32 grace_ms;                     /* how long orders outlive a lost session */
-    wm_u8 rest[4];                       /* zero */
+    wm_u16 limits;                       /* its slot in the risk blocks, 0: it has no limits */
+    wm_u8 rest[2];                       /* zero */
 };
 _Static_assert(sizeof(struct wm_session) == 256, "size");
 _Static_assert(__builtin_offsetof(struct wm_session, state) == 0, "at");
@@ -905,7 +1032,8 @@ _Static_assert(__builtin_offsetof(struct wm_session, refused_cnt) == 236, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, throttled) == 240, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, expulsions) == 244, "at");
 _Static_assert(__builtin_offsetof(struct wm_session, grace_ms) == 248, "at");
-_Static_assert(__builtin_offsetof(struct wm_session, rest) == 252, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, limits) == 252, "at");
+_Static_assert(__builtin_offsetof(struct wm_session, rest) == 254, "at");
 
 /* Header, apart from the data, of a stream chunk of CHUNK_SZ bytes: messages grow up, their u32
    offsets down from the end. */
@@ -1101,10 +1229,16 @@ struct wm_engine {
     wm_u64 parts_owed;                   /* parts that the booked reserve orders may still show */
     wm_u64 next_far;                     /* first of the free far slots */
     wm_u64 free_block;                   /* first of the free far blocks, 0 none */
-    wm_u32 mode;                         /* not 0: throttles at half their rates */
+    /* MODE_NORMAL ... MODE_HALTED; not normal: throttles at half their rates */
+    wm_u32 mode;
     wm_u32 expelled_cnt;                 /* live sessions that their throttle ends */
     wm_u64 grace_due_ns;                 /* earliest grace_ns, 0 none */
-    wm_u8 rest[32];                      /* zero */
+    wm_u32 killed;                       /* 1: the venue is killed */
+    wm_u32 slots;                        /* accounts that have limits */
+    wm_u32 outcome;                      /* DONE ... NO_ROOM of the operator's newest command */
+    wm_u32 asked;                        /* number of its request */
+    wm_u64 asked_seq;                    /* its sequence */
+    wm_u8 rest[8];                       /* zero */
 };
 _Static_assert(sizeof(struct wm_engine) == 256, "size");
 _Static_assert(__builtin_offsetof(struct wm_engine, next_order_ref) == 0, "at");
@@ -1136,7 +1270,12 @@ _Static_assert(__builtin_offsetof(struct wm_engine, free_block) == 200, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, mode) == 208, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, expelled_cnt) == 212, "at");
 _Static_assert(__builtin_offsetof(struct wm_engine, grace_due_ns) == 216, "at");
-_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 224, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, killed) == 224, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, slots) == 228, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, outcome) == 232, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, asked) == 236, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, asked_seq) == 240, "at");
+_Static_assert(__builtin_offsetof(struct wm_engine, rest) == 248, "at");
 
 /* Head of a symbol's row in the depth block, under a sequence lock. */
 struct wm_depth {

@@ -17,7 +17,9 @@ from appliance.layout import record
 from appliance.layout.shared import COUNTER_INDEX
 from tests.hot.book_validate import validate
 from tests.hot.test_against_oracle import Core, Flow, assert_same, stream_of
+from tests.hot.wire_day import RULES
 from tests.oracle.everything import apply, everything
+from tests.oracle.limited import limited
 from tests.oracle.venue import Venue
 from tests.oracle.words import itch_words, ouch_words
 
@@ -25,7 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 LONG = os.environ.get("WIREMATCH_LONG") == "1"
 DAYS = 167 if LONG else 4                     # of each flow
 COMPARED = ("messages_unknown", "messages_short", "messages_stale", "orders", "rejects",
-            "cancels_ignored", "trades", "orders_expired", "busts_ignored")
+            "cancels_ignored", "trades", "orders_expired", "busts_ignored", "risk_quantity",
+            "risk_notional", "risk_open", "risk_position", "risk_price", "risk_duplicate",
+            "risk_restricted", "risk_killed", "risk_mode")
 SMP = {"off": 0, "oldest": 1, "newest": 2, "decrement": 3}
 SYMBOLS = [dict(name="AAA", tick_size=100, lot_size=100, reference_price=1_000_000),
            dict(name="BBB", tick_size=1, lot_size=1, reference_price=10_000, collar=12),
@@ -34,6 +38,7 @@ ACCOUNTS = [dict(name=f"ACC{idx}", firm=f"FI{idx}",
                  smp=("off", "oldest", "newest", "decrement")[idx % 4]) for idx in range(6)]
 FLOWS = (Flow(everything, 1, 20_000), Flow(everything, 2, 20_000, window=10_000),
          Flow(everything, 3, 20_000, symbols=1, accounts=2, window=1_000_000, partition=0))
+LIMITED = (Flow(limited, 11, 20_000), Flow(limited, 12, 20_000, symbols=1, accounts=2))
 
 
 class Day(Core):
@@ -51,11 +56,11 @@ class Day(Core):
             row["smp_default"] = SMP[each["smp"]]
             row["aiq_default"] = ord("NOWD"[SMP[each["smp"]]])
 
-    def record(self, kind, now_ns, symbol=0, flags=0, **detail):
+    def record(self, kind, now_ns, symbol=0, flags=0, account=0, **detail):
         burst = self.core.burst
         burst.commands[0], burst.details[0] = 0, 0
         burst.commands[0]["kind"], burst.commands[0]["symbol"] = kind, symbol
-        burst.commands[0]["flags"] = flags
+        burst.commands[0]["flags"], burst.commands[0]["account"] = flags, account
         for name, value in detail.items():
             burst.details[0][name] = value
         engine.run(self.core, 0, 1, now_ns)
@@ -74,6 +79,21 @@ class Day(Core):
             self.record(record.BUST, now_ns, upstream_seq=rest[0], side_letter=ord(rest[1]))
         elif word == "imbalance":
             self.record(record.IMBALANCE, now_ns, cross=ord(rest[0]))
+        elif word == "limit":
+            account, symbol, rule, value = rest
+            scope = (record.SCOPE_ACCOUNT if account is not None else 0) \
+                | (record.SCOPE_SYMBOL if symbol is not None else 0)
+            self.record(record.LIMIT, now_ns, symbol or 0, account=account or 0,
+                        side_letter=RULES[rule], upstream_seq=value, present=scope)
+        elif word == "kill":
+            scope, idx, on = rest
+            symbol = idx if scope == "symbol" else 0
+            self.record(record.KILL, now_ns, symbol, 0 if on else record.LIFT,
+                        account=idx if scope == "account" else 0, cross=ord(scope[0].upper()),
+                        symbol_text=self.core.book.symbols[symbol]["name"])
+        elif word == "mode":
+            self.record(record.MODE, now_ns, side_letter=rest[0],
+                        firm=np.frombuffer(rest[1], np.uint8))
         else:
             self.record({"open": record.MARKET_OPEN, "end": record.DAY_END,
                          "clock": record.CLOCK}[word], now_ns)
@@ -118,10 +138,21 @@ def test_days_with_everything_equal_the_oracles(flow):
         assert told >= set(b"%c" % letter for letter in b"ABCDEJMRSTU"), told
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("flow", LIMITED, ids=str)
+def test_days_with_limits_and_kill_switches_equal_the_oracles(flow):
+    for day in range(DAYS):
+        venue = compare(Flow(flow.generator, flow.seed + 100 * day, flow.count, flow.symbols,
+                             flow.accounts), validated=97)
+        assert all(venue.counters[name] for name in COMPARED if name.startswith("risk_")), \
+            venue.counters
+
+
 def test_a_sample_without_the_compiler_equals_the_oracle_too():
     sample = "import numba; assert numba.config.DISABLE_JIT; " \
              "from tests.hot import test_everything_against_oracle as t; " \
-             "t.compare(t.Flow(t.everything, 7, 2500), 31)"
+             "t.compare(t.Flow(t.everything, 7, 2500), 31); " \
+             "t.compare(t.Flow(t.limited, 8, 2500), 31)"
     done = subprocess.run(
         [sys.executable, "-c", sample], cwd=ROOT, capture_output=True, text=True, timeout=1800,
         env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)})

@@ -14,9 +14,10 @@ from dataclasses import asdict
 
 from appliance.hot import burst
 from appliance.journal.replay import from_ring
+from appliance.layout import record
 from appliance.layout.shared import (
-    LINK_BUST, LINK_DISCONNECT, LINK_END_DAY, LINK_HALT, LINK_IMBALANCE, LINK_OPEN,
-    SESSION_ENDED,
+    LINK_BUST, LINK_DISCONNECT, LINK_END_DAY, LINK_HALT, LINK_IMBALANCE, LINK_KILL, LINK_LIMIT,
+    LINK_MODE, LINK_OPEN, SESSION_ENDED,
 )
 from tests.hot.harness import Venue, mold
 from tests.oracle.everything import everything
@@ -32,6 +33,10 @@ ACCOUNTS = [dict(name=f"ACC{idx}", firm=f"FI{idx}", cancel_on_disconnect=idx % 2
                 dict(disconnect_grace_ms=1), dict(orders_per_second=600),
                 dict(disconnect_grace_ms=1),
                 {}))]
+RULES = dict(max_quantity=record.MAX_QUANTITY, max_notional=record.MAX_NOTIONAL,
+             max_open=record.MAX_OPEN, max_position=record.MAX_POSITION,
+             price_band=record.PRICE_BAND, duplicates=record.DUPLICATES,
+             duplicate_window_ms=record.DUPLICATE_WINDOW, restricted=record.RESTRICTED)
 SIZES = dict(pages=1024, lg_ladder=12, far_cap=256, far_levels=1024, chunks=256,
              feed_bytes=1 << 22, feed_messages=1 << 17, journal=1 << 17, holds=32, link_depth=64)
 
@@ -39,7 +44,8 @@ SIZES = dict(pages=1024, lg_ladder=12, far_cap=256, far_levels=1024, chunks=256,
 class WireDay:
     """One day of `count` actions; `records` and `twin` may be asked for at any time."""
 
-    def __init__(self, seed, count, window=10_000 - 2_048, **sizes):
+    def __init__(self, seed, count, window=10_000 - 2_048, generator=everything, **sizes):
+        self.generator = generator
         self.rng, self.seed, self.count = random.Random(seed), seed, count
         self.options = dict(partition=1, day=326, sizes=SIZES | sizes, gap_hold_ns=1_000_000)
         self.symbols = [dict(each, window_ticks=window,
@@ -77,7 +83,7 @@ class WireDay:
 
     def play(self):
         """Yields after each call of the loop."""
-        for action in everything(self.seed, SYMBOLS, ACCOUNTS, self.count):
+        for action in self.generator(self.seed, SYMBOLS, ACCOUNTS, self.count):
             word, *rest, now_ns = action
             self.venue.now_ns = max(self.venue.now_ns, now_ns)
             if word == "message":
@@ -152,5 +158,18 @@ class WireDay:
             venue.tell(kind=LINK_BUST, requested_seq=rest[0], reason=ord(rest[1]))
         elif word == "imbalance":
             venue.tell(kind=LINK_IMBALANCE, reason=ord(rest[0]))
+        elif word == "limit":
+            account, symbol, rule, value = rest
+            venue.tell(kind=LINK_LIMIT, reason=RULES[rule], account=account or 0,
+                       udp_port=symbol or 0, requested_seq=value, session="somebody",
+                       scope=(account is not None) * record.SCOPE_ACCOUNT
+                       + (symbol is not None) * record.SCOPE_SYMBOL)
+        elif word == "kill":
+            scope, idx, on = rest
+            venue.tell(kind=LINK_KILL, reason=ord(scope[0].upper()),
+                       scope=0 if on else record.LIFT, account=idx * (scope == "account"),
+                       udp_port=idx * (scope == "symbol"))
+        elif word == "mode":
+            venue.tell(kind=LINK_MODE, reason=rest[0], token=rest[1].decode())
         elif word != "clock":
             venue.tell(kind={"open": LINK_OPEN, "end": LINK_END_DAY}[word])

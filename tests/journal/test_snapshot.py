@@ -132,7 +132,7 @@ def test_every_part_of_a_state_counts_in_its_hash(days):
     whole = state_hash.sections(taken)
     for name, rows in taken.items():
         fields = rows.dtype.names or (None,)
-        for field in fields:
+        for field in fields if len(rows) else ():              # those in LATER: test_risk_state
             spoilt = {**taken, name: rows.copy()}
             target = spoilt[name] if field is None else spoilt[name][field]
             place = target[-1:] if target.ndim == 1 else target[-1, -1:]
@@ -252,13 +252,14 @@ def test_who_comes_first_in_a_cross_is_restored(hidden_first):
 
 # Fields of the state that a snapshot leaves out: rebuilt, without effect on an output, or no state.
 LEFT_OUT = {
-    SYMBOL: {"pad", "rest"},                                        # rest: the index of names
+    SYMBOL: {"guard", "rest"},       # guard: in symbol_risk; rest: the index of names
     SESSION: {"mac", "heard_ns", "sent_ns", "sent_seq", "first_page", "last_page", "gap_ns",
               "asked_ns", "held_cnt", "first_chunk", "last_chunk", "asked_down_ns", "dirty",
-              "ended_cnt", "gap_end_seq", "released_seq", "tcp_epoch", "rest"},
+              "ended_cnt", "gap_end_seq", "released_seq", "tcp_epoch", "limits", "rest"},
     ENGINE: {"far_scans", "windows_moved", "symbol_cnt", "account_cnt", "lg_ladder", "far_cap",
              "event_cap", "unfinished", "resume_at", "resume_owner", "spare_events", "next_far",
-             "free_block", "rest"},
+             "free_block", "mode", "killed", "slots", "outcome", "asked", "pad", "asked_seq",
+             "rest"},
     JOURNAL_HEADER: {"block_cnt", "ready_seq", "pad"},
     FEED_LOG: {"sent_seq", "sent_ns", "twin_seq", "released_seq", "pad"},
     TRADE_LOG: {"pad", "rest"}, CHUNK: {"first_seq", "next", "prev", "pad", "jump"},

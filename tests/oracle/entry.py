@@ -4,9 +4,12 @@ Every rule of order entry stands here once: stale numbers, rejects and their rea
 cancels that are ignored. `entry.Desk.message` is the whole road of one message.
 """
 
+from copy import copy
+
 from tests.oracle import message as wire
 from tests.oracle.order import CONTINUOUS, DECREMENT, HALT, MARKET_PRICE, NEWEST, OFF, OLDEST, \
     OPENING, Order
+from tests.oracle.risk import NORMAL, Risk
 
 CLOSED, BAD_DISPLAY, BAD_FLOOR, HALTED, NO_SWEEP = 0x0002, 0x0003, 0x0004, 0x0007, 0x0008
 BAD_SIDE, NOT_AUTHORISED, BAD_MIN_QTY, OTHER, NO_PEG = 0x0009, 0x000C, 0x000D, 0x000F, 0x0011
@@ -64,7 +67,7 @@ class Account:
         self.idx, self.firm, self.smp = idx, firm, smp
         self.throttle = throttle or Throttle()
         self.last_user_ref_num = 0
-        self.disabled = False
+        self.disabled = self.killed = False
 
 
 class Throttle:
@@ -109,11 +112,11 @@ class Desk:
         self.counters = counters
         self.symbol_idx = {symbol.name: idx for idx, symbol in enumerate(symbols)}
         self.phase = BEFORE
-        self.is_degraded = False
+        self.risk = Risk(symbols, book, counters)
 
     def too_fast(self, account):
         """Whether the account's throttle refuses its next order."""
-        refused = account.throttle.refuses(self.out.time, self.is_degraded)
+        refused = account.throttle.refuses(self.out.time, self.risk.mode != NORMAL)
         self.counters["throttled"] += refused
         return refused
 
@@ -149,20 +152,24 @@ class Desk:
         if fault:
             self.reject(account, m, fault)
             return
-        account.last_user_ref_num = m.user_ref_num
         order = Order()
         order.account, order.user_ref_num = account.idx, m.user_ref_num
         order.symbol, order.side, order.buy = self.symbol_idx[m.symbol], m.side, m.side == b"B"
         order.open = order.total = m.quantity
         order.capacity, order.cross = m.capacity, m.cross
         self.describe(order, account, m, dict(m.tags))
+        fault = self.risk.fault(order, 0, self.out.time)
+        if fault:
+            self.reject(account, m, fault)
+            return
+        account.last_user_ref_num = m.user_ref_num
         self.book.enter(order)
 
     def enter_fault(self, account, m):
         """Reject reason of a new order, 0 when it is good. The order of the checks is the rule."""
         if self.phase in (BEFORE, OVER) or (self.phase == PRE_OPEN and m.cross not in (b"O", b"C")):
             return CLOSED
-        if account.disabled:
+        if account.disabled or account.killed:
             return NOT_AUTHORISED
         if m.side not in (b"B", b"S", b"T", b"E"):
             return BAD_SIDE
@@ -238,7 +245,7 @@ class Desk:
             self.reject(account, m, TOO_FAST)
         elif self.phase in (BEFORE, OVER):
             self.reject(account, m, CLOSED)
-        elif account.disabled:
+        elif account.disabled or account.killed:
             self.reject(account, m, NOT_AUTHORISED)
         elif self.is_halted(self.symbols[old.symbol], old.cross):
             self.reject(account, m, HALTED)
@@ -254,7 +261,11 @@ class Desk:
             tags = {tag: value for tag, value in old.tags.items() if tag in (2, 4, 24, 25)}
             tags.update((tag, value) for tag, value in m.tags if tag in (3, 5, 12, 15, 29))
             self.describe(order, account, m, tags)
-            self.book.replace(old, order)
+            fault = self.risk.fault(order, old.open, self.out.time)
+            if fault:
+                self.reject(account, m, fault)
+            else:
+                self.book.replace(old, order)
 
     def replace_invalid(self, old, m):
         return (not 1 <= m.quantity <= HIGHEST_QUANTITY or m.quantity <= old.executed()
@@ -276,8 +287,15 @@ class Desk:
             self.counters["cancels_ignored"] += 1
         elif m.quantity <= order.executed():
             self.book.cancel(order, order.open, b"U")
+        elif m.quantity > order.total and self.may_not_grow(order, m.quantity - order.total):
+            self.counters["cancels_ignored"] += 1
         else:
             self.book.modify(order, m.side, m.quantity)
+
+    def may_not_grow(self, order, more):
+        grown = copy(order)
+        grown.open += more
+        return self.risk.fault(grown, order.open, self.out.time)
 
     # -- the account as a whole ----------------------------------------------------------------
 

@@ -42,7 +42,8 @@ def apply(venue, action):
     else:
         {"message": venue.message, "halt": venue.halt, "imbalance": venue.imbalance,
          "bust": venue.bust, "clock": venue.clock, "open": venue.open_market,
-         "end": venue.end}[word](*arguments)
+         "end": venue.end, "limit": venue.limit, "kill": venue.kill,
+         "mode": venue.mode}[word](*arguments)
 
 
 class Everything(Adversary):

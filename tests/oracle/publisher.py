@@ -77,6 +77,8 @@ class Publisher:
     def note_trade(self, match, one, other, quantity, price):
         """What is told of trades, and what is needed to break one."""
         self.counters["trades"] += 1
+        self.risk.traded(one, quantity)
+        self.risk.traded(other, quantity)
         self.trades.append((match, one.symbol, price, quantity, (one.account, one.user_ref_num),
                             (other.account, other.user_ref_num)))
         buyer, seller = (one, other) if one.buy else (other, one)

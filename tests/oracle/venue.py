@@ -15,6 +15,7 @@ from tests.oracle.feed import mask_itch
 from tests.oracle.order import CLOSING, HALT, OFF, OPENING
 from tests.oracle.publisher import Publisher
 from tests.oracle.reports import mask_ouch
+from tests.oracle.risk import STOPPED
 from tests.oracle.session import Sessions, session_name
 
 __all__ = ["Venue", "mask_itch", "mask_ouch"]
@@ -40,6 +41,7 @@ class Symbol:
         self.state = text(described.get("state", "T"), 1)
         self.reference = described.get("reference_price", 0)
         self.collar = described.get("collar", 0)
+        self.halted_by_mode = False
 
 
 class Venue:
@@ -71,6 +73,7 @@ class Venue:
         self.book = Book(self.symbols, len(accounts), self.publisher)
         self.desk = entry.Desk(self.symbols, self.accounts, self.book, self.publisher,
                                self.publisher.counters)
+        self.risk = self.publisher.risk = self.desk.risk
         self.feed_name = session_name(day, "F", partition, 0, instance)
         self.sessions = Sessions(
             self, [session_name(day, "O", partition, idx + 1, instance)
@@ -152,12 +155,52 @@ class Venue:
                 or state not in (b"H", b"P", b"Q", b"T")):
             return
         symbol = self.symbols[symbol_idx]
-        if symbol.state == state:
+        if symbol.state == state and not symbol.halted_by_mode \
+                or state == b"T" and self.risk.mode == STOPPED:
             return
         if symbol.state == b"Q" and state == b"T" and self.desk.phase == OPEN:
             Cross(self.book, symbol_idx, HALT).run()
-        symbol.state = state
+        symbol.state, symbol.halted_by_mode = state, False
         self.publisher.trading_action(symbol, text(reason, 4))
+
+    def limit(self, account, symbol, rule, value, now_ns=0):
+        """A risk limit of an account, of a symbol (account None) or of an account in a symbol."""
+        self.clock(now_ns)
+        self.risk.limit(account, symbol, rule, value)
+
+    def kill(self, scope, idx, on=True, now_ns=0):
+        """scope: "account", "symbol" or "venue". Its orders leave (S), no new ones are taken."""
+        self.clock(now_ns)
+        accounts, wanted = self.accounts, None
+        if scope == "account":
+            accounts = [self.accounts[idx]]
+            before, accounts[0].killed = accounts[0].killed, on
+        elif scope == "symbol":
+            before = idx in self.risk.killed_symbols
+            (self.risk.killed_symbols.add if on else self.risk.killed_symbols.discard)(idx)
+
+            def wanted(order):
+                return order.symbol == idx
+        else:
+            before, self.risk.killed_venue = self.risk.killed_venue, on
+        for account in accounts if on and not before else ():
+            self.book.cancel_account(account.idx, b"S", wanted)
+
+    def mode(self, mode, reason=b"    ", now_ns=0):
+        """0 normal, 1 throttled, 2 cancel-only, 3 halted."""
+        self.clock(now_ns)
+        old = self.risk.mode
+        if not self.is_running() or mode == old:
+            return
+        self.risk.mode = mode
+        for symbol in self.symbols:
+            if mode == STOPPED and symbol.state == b"T":
+                symbol.state, symbol.halted_by_mode = b"H", True
+            elif old == STOPPED and symbol.halted_by_mode:
+                symbol.state, symbol.halted_by_mode = b"T", False
+            else:
+                continue
+            self.publisher.trading_action(symbol, text(reason, 4))
 
     def imbalance(self, letter, now_ns=0):
         """An imbalance message of every symbol whose cross of this letter is to come."""
