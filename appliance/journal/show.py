@@ -10,7 +10,8 @@ from ..layout import record
 from ..layout.record import COMMAND, DETAIL
 
 _KINDS = ("ENTER CANCEL REPLACE MODIFY MASS_CANCEL DISABLE ENABLE QUERY REJECT IGNORE LOGIN LOGOUT "
-          "DISCONNECT SKIP FILLER CLOCK DAY_START DAY_END MARKET_OPEN HALT BUST IMBALANCE").split()
+          "DISCONNECT SKIP FILLER CLOCK DAY_START DAY_END MARKET_OPEN HALT BUST IMBALANCE LIMIT "
+          "KILL MODE").split()
 KINDS = {getattr(record, name): name.lower().replace("_", " ") for name in _KINDS}
 _TEXTS = ("symbol_text", "clordid", "firm")
 
