@@ -7,6 +7,7 @@
               started after that and makes its core from the same files
     loop      what the ring has and the file has not: one block; at level "disk" a sync for each,
               else one every SYNC_NS. The publish gate (hot/gate.py) reads how far it has come
+    clock     a thread writes the state of the wall clock to clock.csv, now and once a minute
     end       SIGTERM: what the ring still has, a sync, closed. The matcher must have ended before
     failure   a write or sync that fails is final: JOURNAL_FAILED, exit code 3, nothing more becomes
               durable. A full disk is not: JOURNAL_FULL, the matcher takes nothing in once its
@@ -30,6 +31,7 @@ import numpy as np
 from appliance import notify
 from appliance import topology as topo
 from appliance.config import load
+from appliance.journal import clock
 from appliance.journal.errors import JournalError, JournalFailed, JournalFull
 from appliance.journal.genesis import describe
 from appliance.journal.writer import Writer
@@ -188,6 +190,7 @@ def main(arguments=None) -> int:
     rights.drop(partition.journal_uid, deny_write_execute=True)
     writer.move(rights.reach(writer.directory))
     lib.wm_die_with_parent(signal.SIGTERM)
+    clock.Recorder(writer.directory).start()     # with this user's rights: after they were dropped
     row["state"] = shared.JOURNAL_OPEN           # first: the launcher waits for it, and reads the
     notify.ready()                               # mailbox, which may be full, only afterwards
     try:
