@@ -1,10 +1,10 @@
-"""A journal as a table: a row a command, a column a field, for spreadsheets and data frames.
+"""Tables as files, and a journal's commands as one: a row a command, a column a field.
 
-With the genesis two columns are added: `utc`, wall clock as the appliance knew it at the day's
-start, moved on by its monotonic clock (a step of the wall clock later on is not in it), and
-`account_name`, "" for what is no account's.
+What became of the commands is in `life.py`. With the genesis two columns are added: `utc`, wall
+clock as the appliance knew it at the day's start, moved on by its monotonic clock (a step of the
+wall clock later on is not in it), and `account_name`, "" for what is no account's.
 
-CSV is written with what is at hand; Parquet needs the package pyarrow.
+CSV is written with what is at hand; Parquet needs the package pyarrow (extra `audit`).
 """
 
 import csv
@@ -64,33 +64,44 @@ def _column(field, values):
     return np.array([row.hex() if any(row) else "" for row in rows], object)
 
 
-def write_csv(path, arrays, genesis=None) -> int:
-    """Writes arrays of records to a CSV file; how many rows."""
-    count = 0
+def write_csv(path, tables) -> int:
+    """Writes tables, {column: values} each, one behind the other to a CSV file; how many rows.
+    None is an empty cell."""
+    count, begun = 0, False
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        for records in arrays:
-            found = columns(records, genesis)
-            if not count:
-                writer.writerow(found)
-            writer.writerows(zip(*(values.tolist() for values in found.values()), strict=True))
-            count += len(records)
+        for table in tables:
+            if not begun:
+                writer.writerow(table)
+                begun = True
+            rows = list(zip(*(_plain(values) for values in table.values()), strict=True))
+            writer.writerows(rows)
+            count += len(rows)
     return count
 
 
-def write_parquet(path, arrays, genesis=None) -> int:
-    """The same as Parquet. ModuleNotFoundError without pyarrow."""
+def _plain(values):
+    return values.tolist() if isinstance(values, np.ndarray) else values
+
+
+def write_parquet(path, tables, types=None) -> int:
+    """The same as Parquet. ModuleNotFoundError without pyarrow.
+
+    types: {column: "text", "number" or "unsigned"}, 64 bits each; None: as the values are.
+    """
     import pyarrow
     import pyarrow.parquet
+    known = {"text": pyarrow.string(), "number": pyarrow.int64(), "unsigned": pyarrow.uint64()}
     count, writer = 0, None
     try:
-        for records in arrays:
-            table = pyarrow.table({name: pyarrow.array(values)
-                                   for name, values in columns(records, genesis).items()})
+        for table in tables:
+            content = pyarrow.table({name: pyarrow.array(
+                values, type=known[types[name]] if types else None)
+                for name, values in table.items()})
             if writer is None:
-                writer = pyarrow.parquet.ParquetWriter(path, table.schema)
-            writer.write_table(table)
-            count += len(records)
+                writer = pyarrow.parquet.ParquetWriter(path, content.schema)
+            writer.write_table(content)
+            count += content.num_rows
     finally:
         if writer is not None:
             writer.close()

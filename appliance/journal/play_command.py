@@ -75,24 +75,50 @@ def diff(one, other):
 @click.argument("directory", metavar="DIR")
 @click.option("--csv", "csv_path", metavar="FILE", help="A CSV file to write.")
 @click.option("--parquet", "parquet_path", metavar="FILE", help="A Parquet file to write.")
-def export(directory, csv_path, parquet_path):
-    """Write every command as a row of a table, with its time in UTC and its account's name."""
-    from . import export as tables
-    from .follow import genesis_of
-    from .scan import read
+@click.option("--commands", "as_commands", is_flag=True,
+              help="Instead a row a command, with every field that was journalled.")
+def export(directory, csv_path, parquet_path, as_commands):
+    """Write the life of every order, a row an event, made by a replay.
+
+    Accept, replace, execution (a row a side), cancel, reject, bust; logins, logouts, lost sessions;
+    phases, symbols' states, crosses. UTC, and the state of the clock as clock.csv has it.
+    """
+    from ..shm.cache import use_cache
+    use_cache()
+    from ..layout.codec import WireError
+    from . import export as files
+    from .outputs import Missed
+    from .replay import ReplayError
     if not csv_path and not parquet_path:
         raise click.UsageError("name a file: --csv FILE or --parquet FILE, or both")
-    for path, write in ((csv_path, tables.write_csv), (parquet_path, tables.write_parquet)):
+    for path, write in ((csv_path, files.write_csv), (parquet_path, files.write_parquet)):
         if not path:
             continue
         try:
-            count = guarded(lambda path=path, write=write: write(
-                path, read(directory), genesis_of(directory)))
+            count = guarded(lambda path=path, write=write: _export(
+                directory, path, write, as_commands))
         except ModuleNotFoundError as missing:
             click.echo(f"{path} was not written: Parquet needs the package {missing.name}; "
                        "install it with: pip install pyarrow", err=True)
             sys.exit(CANNOT_RUN)
-        click.echo(f"{path}: {count} commands")
+        except (ReplayError, Missed, WireError, OSError) as error:
+            click.echo(f"{path} is not whole: {error}", err=True)
+            sys.exit(FAILURE)
+        click.echo(f"{path}: {count} {'commands' if as_commands else 'events'}")
+
+
+def _export(directory, path, write, as_commands):
+    """Writes one file; how many rows."""
+    from . import export as files
+    from .follow import genesis_of
+    from .scan import read
+    genesis, arrays = genesis_of(directory), read(directory)
+    if as_commands:
+        return write(path, (files.columns(records, genesis) for records in arrays))
+    from . import life
+    from .clock import Clock
+    tables = map(life.table, life.events(genesis, arrays, Clock.load(directory)))
+    return write(path, tables) if write is files.write_csv else write(path, tables, life.TYPES)
 
 
 @command.command()

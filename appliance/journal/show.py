@@ -10,13 +10,8 @@ from ..layout import record
 from ..layout.record import COMMAND, DETAIL
 
 _KINDS = ("ENTER CANCEL REPLACE MODIFY MASS_CANCEL DISABLE ENABLE QUERY REJECT IGNORE LOGIN LOGOUT "
-<<<<<<< HEAD
-          "DISCONNECT SKIP FILLER CLOCK DAY_START DAY_END MARKET_OPEN HALT BUST IMBALANCE "
-          "GRACE_OVER").split()
-=======
           "DISCONNECT SKIP FILLER CLOCK DAY_START DAY_END MARKET_OPEN HALT BUST IMBALANCE LIMIT "
-          "KILL MODE").split()
->>>>>>> 522627e686e9e84242c7b766badb18eb549e0414
+          "KILL MODE GRACE_OVER").split()
 KINDS = {getattr(record, name): name.lower().replace("_", " ") for name in _KINDS}
 _TEXTS = ("symbol_text", "clordid", "firm")
 

@@ -7,6 +7,7 @@
               started after that and makes its core from the same files
     loop      what the ring has and the file has not: one block; at level "disk" a sync for each,
               else one every SYNC_NS. The publish gate (hot/gate.py) reads how far it has come
+    clock     a thread writes the state of the wall clock to clock.csv, now and once a minute
     end       SIGTERM: what the ring still has, a sync, closed. The matcher must have ended before
     failure   a write or sync that fails is final: JOURNAL_FAILED, exit code 3, nothing more becomes
               durable. A full disk is not: JOURNAL_FULL, the matcher takes nothing in once its
@@ -30,6 +31,7 @@ import numpy as np
 from appliance import notify
 from appliance import topology as topo
 from appliance.config import load
+from appliance.journal import clock
 from appliance.journal.errors import JournalError, JournalFailed, JournalFull
 from appliance.journal.genesis import describe
 from appliance.journal.writer import Writer
@@ -192,6 +194,7 @@ def main(arguments=None) -> int:
     wanted = topology.config.process.sandbox     # mailbox, which may be full, only afterwards
     notify.ready(sandbox.text("journal", wanted))
     sandbox.enter("journal", wanted, ".")
+    clock.Recorder(writer.directory).start()     # a thread of before would be outside of it
     try:
         copier.run(stopping)
         writer.close(clean=copier.waiting() <= 0)

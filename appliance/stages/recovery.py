@@ -164,6 +164,28 @@ def await_core(status, journal) -> None:
         time.sleep(0.005)
 
 
+def _remake(snapshots, topology, partition, midnight_ns):
+    """An image without snapshots is made anew from the journal, where there is one; it stays as it
+    is when that cannot be."""
+    config = topology.config
+    if not snapshots.why_not or config.durability.level == "none":
+        return
+    from appliance.journal.errors import JournalError
+    from appliance.journal.restore import SnapshotError
+    from appliance.stages.seed import remake                     # the kernels of a replay
+    folder, why = partition.journal_folder(
+        config, topo.date_of(config.day.time_zone, midnight_ns)), snapshots.why_not
+    try:
+        seq = remake(snapshots, folder)
+    except (JournalError, SnapshotError, OSError) as error:
+        print(f"recovery@{partition.idx}: no snapshots: {why}; nor from the journal: {error}",
+              file=sys.stderr, flush=True)
+        return
+    if seq:
+        print(f"recovery@{partition.idx}: snapshots again, from the journal up to command {seq}: "
+              f"{why}", file=sys.stderr, flush=True)
+
+
 def names() -> tuple[str, ...]:
     """What each of the shared block's counters counts."""
     from appliance.stages.tcp import NAMES
@@ -199,6 +221,7 @@ def main(arguments=None) -> int:
     except (OSError, region.RegionError) as error:
         print(f"recovery@{options.partition}: {error}", file=sys.stderr, flush=True)
         return 1
+    _remake(tcp.snapshots, topology, partition, int(control["midnight_ns"]))
     rights.drop(partition.recovery_uid, deny_write_execute=True)
     notify.ready(sandbox.text("recovery", config.process.sandbox))
     sandbox.enter("recovery", config.process.sandbox)

@@ -44,6 +44,7 @@ FILES = ("open", "openat", "pread64", "pwrite64", "preadv", "pwritev", "preadv2"
          "renameat2", "unlink", "unlinkat", "getdents64", "stat", "lstat", "statx", "faccessat",
          "faccessat2", "readlink", "readlinkat", "fchmod", "fchown", "flock", "getcwd", "statfs",
          "fstatfs", "msync")
+CLOCK = ("adjtimex", "clock_adjtime")       # to read its state; to set it is a capability
 _FIONBIO, _FIOCLEX = 0x5421, 0x5451
 NO_CODE = [[(2, PROT_EXEC, 0)]]
 PORTD = [[(0, WHOLE, socket.AF_UNIX), (1, 0xF, socket.SOCK_SEQPACKET)]]
@@ -69,7 +70,7 @@ def policy(stage: str, pid: int = 0) -> Policy:
     if stage == "recovery":
         return replace(common, allow=(*ALWAYS, *TALK, "accept", "accept4", "epoll_create1",
                                       "epoll_ctl", "epoll_wait", "epoll_pwait"))
-    return replace(common, allow=(*ALWAYS, *FILES))
+    return replace(common, allow=(*ALWAYS, *FILES, *CLOCK))
 
 
 def text(stage: str, wanted: str = AUTO) -> str:

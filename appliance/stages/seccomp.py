@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 
 NO = -1                       # this architecture has no such call
 NUMBERS = {
-    "accept": (43, 202), "accept4": (288, 242), "bind": (49, 200), "bpf": (321, 280),
+    "accept": (43, 202), "accept4": (288, 242), "adjtimex": (159, 171), "bind": (49, 200),
+    "bpf": (321, 280), "clock_adjtime": (305, 266),
     "brk": (12, 214), "capset": (126, 91), "clock_getres": (229, 114), "clock_gettime": (228, 113),
     "clock_nanosleep": (230, 115), "clone": (56, 220), "clone3": (435, 435), "close": (3, 57),
     "connect": (42, 203), "dup": (32, 23), "dup2": (33, NO), "dup3": (292, 24),

@@ -2,21 +2,30 @@
 
     seed(image, core, genesis, first)      `first`: the journal's first record, DAY_START
 
+    remake(snapshots, folder)          by recovery: an image that a kill has torn, from a journal
+
 The image (hot/image.py) is usually made from the log alone, by recovery. A matcher that came back
 with a log that begins later fills it once from its own books, before recovery looks at it, and
-recovery goes on from there. What symbols are is taken from the feed of a core that has seen nothing
-but the first record, so it has the very bytes. Three things are not as the feed told them: the
-time of all orders is that of the last command; the numbers that displayed them are the first ones
-there are, in the order of the books, which is the priority at each price; and an order that stands
-in the place of another is attributed as itself, not as that one, which the books do not know.
+recovery goes on from there. A recovery that was killed inside the image, when the log had forgotten
+the beginning, makes a core of its own from what the journal has on the disk, and fills it from
+that: the journal is never behind the log's oldest message for long. What symbols are is taken from
+the feed of a core that has seen nothing but the first record, so it has the very bytes. Three
+things are not as the feed told them: the time of all orders is that of the last command; the
+numbers that displayed them are the first ones there are, in the order of the books, which is the
+priority at each price; and an order that stands in the place of another is attributed as itself,
+not as that one, which the books do not know.
 """
 
 import numpy as np
 
 from appliance.hot import image as hot_image
 from appliance.hot.restore import list_orders
+from appliance.journal import watermark
+from appliance.journal.follow import genesis_of
 from appliance.journal.genesis import build_core
+from appliance.journal.recover import resume
 from appliance.journal.replay import apply
+from appliance.journal.scan import read
 from appliance.layout import codes
 from appliance.layout.record import MARKET, TAG_FIRM
 from appliance.layout.shared import IMAGE_SYMBOL
@@ -32,10 +41,24 @@ def seed(image, core, genesis: dict, first) -> None:
     """Fills an image that nobody follows yet."""
     head, log = image.head[0], core.feed.log[0]
     head["busy"], head["first_locate"] = 1, genesis["partition"] * 1000 + 1
+    image.orders["shares"] = 0              # whatever was there before
     _symbols(image, core, genesis, first)
     head["live_cnt"] = count = _orders(image, core)
     head["free"], head["fresh"], head["fault"] = 0, count + 1, 0
     head["next_seq"], head["busy"] = log["next_seq"], 0
+
+
+def remake(snapshots, folder) -> int:
+    """Fills an image of which there are no snapshots from a journal that somebody else writes.
+
+    The command behind which it stands, 0 while the journal has none. Raises JournalError.
+    """
+    mark = watermark.load(folder)
+    if mark is None or not mark.durable_seq:
+        return 0
+    image, core = snapshots.image, resume(folder, mark.durable_seq).core
+    seed(image, core, genesis_of(folder), next(read(folder, durable=True))[:1])
+    return mark.durable_seq
 
 
 def _symbols(image, core, genesis, first):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from appliance.journal.clock import Clock
 from appliance.journal.recover import recover
 from appliance.journal.scan import scan
 from tests.end_to_end.place import PRICE, SMALL, SYMBOL, Place, listen, trade, wait_for
@@ -106,6 +107,9 @@ def test_a_killed_journal_loses_nothing_and_nobody_notices(warm, tmp_path, level
         assert place.stop() == 0, place.house.words()
     found = scan(journal_of(tmp_path / "journal"))
     assert found.clean and recover(found.directory).core.book.engine[0]["next_match"] == 7
+    readings = Clock.load(found.directory).readings      # one for each journal@p that there was
+    assert len(readings) == 4 and readings[0].wall_ns <= found.segments[0].created_ns + 60 * 10**9
+    assert {each.state for each in readings} <= {"synchronised", "not synchronised"}
 
 
 @pytest.mark.parametrize("level", ["process", "disk"])

@@ -7,12 +7,15 @@ import os
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from appliance.cli import main
 from appliance.journal import segments, watermark
 from appliance.journal.errors import Corrupt, JournalFailed
 from appliance.journal.scan import read, scan
 from appliance.journal.writer import Writer
 from appliance.layout import journal as lay
+from appliance.layout.record import COMMAND, DETAIL, JOURNAL_RECORD
 from appliance.native import ffi, lib
 from tests.journal import kit
 
@@ -169,6 +172,53 @@ def test_hashes_of_closed_segments_are_checked_by_verify_only(tmp_path):
     assert scan(tmp_path).last_seq == 180
     with pytest.raises(Corrupt, match="another SHA-256"):
         scan(tmp_path, hashes=True)
+
+
+def forge(content, off, size, spare):
+    """Changes 4 bytes at `spare` so that a block has the checksum that stands in it."""
+    wanted = int.from_bytes(content[off + 4:off + 8], "little")
+
+    def crc():
+        return segments.crc32c(bytes(content[off + 8:off + size]))
+
+    plain, solved = crc(), {}                  # what one bit changes does not depend on the others
+    for bit in range(32):
+        content[spare + bit // 8] ^= 1 << bit % 8
+        change, bits = crc() ^ plain, 1 << bit
+        content[spare + bit // 8] ^= 1 << bit % 8
+        while change.bit_length() in solved:
+            other = solved[change.bit_length()]
+            change, bits = change ^ other[0], bits ^ other[1]
+        solved[change.bit_length()] = change, bits
+    missing, mask = plain ^ wanted, 0
+    while missing:
+        change, bits = solved[missing.bit_length()]
+        missing, mask = missing ^ change, mask ^ bits
+    for at in range(4):
+        content[spare + at] ^= mask >> 8 * at & 255
+    assert crc() == wanted
+
+
+def test_a_forged_closed_segment_is_found_by_verify(tmp_path):
+    """Whoever makes every checksum right again does not make the SHA-256 right."""
+    records = kit.make(tmp_path, [40, 40, 90])
+    path = kit.path_of(tmp_path)
+    off, size = kit.blocks_of(tmp_path)[0]
+    content = bytearray(path.read_bytes())
+    qty = off + lay.JOURNAL_BLOCK.size + JOURNAL_RECORD["command"].off + COMMAND["qty"].off
+    clordid = off + lay.JOURNAL_BLOCK.size + JOURNAL_RECORD["detail"].off + DETAIL["clordid"].off
+    content[qty] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Corrupt, match="checksum is wrong"):
+        scan(tmp_path)
+    forge(content, off, size, clordid)
+    path.write_bytes(content)
+    got = np.concatenate(list(read(tmp_path)))
+    assert len(got) == len(records) and (got[0]["command"] != records[0]["command"]).sum() == 1
+    assert scan(tmp_path).last_seq == len(records), "without the hashes nothing is wrong"
+    done = CliRunner().invoke(main, ["journal", "verify", "--no-replay", str(tmp_path)])
+    assert done.exit_code == 1 and "segment before has another SHA-256" in done.stderr
+    assert kit.path_of(tmp_path, 2).name in done.stderr
 
 
 def walk(content, **state):

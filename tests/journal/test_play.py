@@ -160,7 +160,7 @@ def test_a_longer_journal_and_another_genesis_are_told(day, parted):
 
 def test_export_has_a_row_a_command(day, tmp_path):
     folder, path = write(tmp_path / "journal", day), tmp_path / "day.csv"
-    out = wirematch("export", folder, "--csv", path)
+    out = wirematch("export", folder, "--commands", "--csv", path)
     assert out == f"{path}: {len(day.records())} commands\n"
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -179,9 +179,10 @@ def test_parquet_says_what_it_needs(day, tmp_path):
     try:
         import pyarrow.parquet
     except ModuleNotFoundError:
-        assert "pip install pyarrow" in wirematch("export", folder, "--parquet", path, code=77)
+        assert "pip install pyarrow" in wirematch("export", folder, "--commands", "--parquet", path,
+                                                  code=77)
         return
-    wirematch("export", folder, "--parquet", path)
+    wirematch("export", folder, "--commands", "--parquet", path)
     table, expected = pyarrow.parquet.read_table(path), columns(
         day.records()[:500], day.genesis())
     for name, values in expected.items():

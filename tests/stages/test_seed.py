@@ -8,10 +8,11 @@ from appliance.journal.genesis import build_core
 from appliance.journal.replay import apply
 from appliance.journal.restore import restore
 from appliance.journal.snapshot import canonical
+from appliance.journal.writer import Writer
 from appliance.layout.shared import IMAGE_SYMBOL
 from appliance.layout.wire_itch import ITCH
 from appliance.stages.recovery import FeedReader
-from appliance.stages.seed import seed
+from appliance.stages.seed import remake, seed
 from appliance.stages.snapshots import Snapshots
 from tests.hot.test_replay import played
 
@@ -102,6 +103,49 @@ def priorities(found):
             ref, side, price = each[5:13], each[13:14], each[26:30]
             levels.setdefault((each[1:3], side, price), []).append(ref)
     return levels
+
+
+@pytest.mark.parametrize("torn_at", ["following", "seeding"])
+def test_a_torn_image_is_made_anew_from_the_journal(day, tmp_path, torn_at):
+    """Recovery was killed inside the image, and the feed's log has forgotten the beginning."""
+    records, cut = day.records(), len(day.records()) * 2 // 3
+    genesis, core = small_core(day)
+    apply(core, records[:cut])
+    image = image_of(core, day.venue.sizes)
+    seed(image, core, genesis, records[:1])
+    image.head[0]["busy"] = 1                                  # as a kill leaves it
+    image.orders["shares"][5:9], image.chains[:100] = 77, 9
+    with Writer(tmp_path, genesis, 0, segment_sz=256 << 10) as writer:
+        for first in range(0, cut, 500):
+            writer.append(records[first:min(first + 500, cut)])
+        writer.sync()
+        reader = FeedReader(core.feed.log, core.feed.ring, core.feed.index)
+        snapshots = Snapshots(reader, image, 1001)
+        assert "killed" in snapshots.why_not
+        if torn_at == "seeding":                               # and once more, in the middle of it
+            remake(snapshots, tmp_path)
+            image.head[0]["busy"], image.head[0]["next_seq"] = 1, 1
+            snapshots = Snapshots(reader, image, 1001)
+            assert snapshots.why_not
+        assert remake(snapshots, tmp_path) == cut
+    assert snapshots.why_not == "" and not image.head[0]["busy"]
+    for first in range(cut, len(records), 50):                 # and goes on with the live log
+        apply(core, records[first:first + 50])
+        hot_image.follow(image, int(core.feed.log[0]["next_seq"]), 1 << 30)
+        assert not image.head[0]["fault"]
+    whole = day.twin()
+    apply(whole, records)
+    wanted, wanted_seq = snapshot(whole, image_of(whole, day.venue.sizes))
+    got, got_seq = snapshot(core, image)
+    assert got_seq == wanted_seq
+    assert sorted(map(plain, messages(got))) == sorted(map(plain, messages(wanted)))
+
+
+def test_without_commands_in_the_journal_a_torn_image_stays(day, tmp_path):
+    genesis, core = small_core(day)
+    image = image_of(core, day.venue.sizes)
+    snapshots = Snapshots(FeedReader(core.feed.log, core.feed.ring, core.feed.index), image, 1001)
+    assert remake(snapshots, tmp_path) == 0
 
 
 def test_a_seeded_image_goes_on_with_the_feed(day):
