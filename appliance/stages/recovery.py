@@ -19,7 +19,7 @@ import time
 
 import numpy as np
 
-from appliance import notify
+from appliance import faultpoint, notify
 from appliance import topology as topo
 from appliance.config import load
 from appliance.host import nic
@@ -199,6 +199,7 @@ def main(arguments=None) -> int:
     except (OSError, region.RegionError) as error:
         print(f"recovery@{options.partition}: {error}", file=sys.stderr, flush=True)
         return 1
+    faultpoint.at("recovery-start")
     rights.drop(partition.recovery_uid, deny_write_execute=True)
     notify.ready()
     server = Server(reader, config.feed.rerequests_per_second, config.interface.payload)
