@@ -21,8 +21,8 @@ GENERATED = frozenset(gen.GENERATED)
 COLUMNS, FILE_LINES, FUNCTION_LINES = 100, 400, 70
 
 # Room -> rank; a room imports itself and rooms of a lower rank. `native` is the C room's Python.
-RANKS = {"layout": 0, "native": 1, "hot": 2, "shm": 3, "host": 3, "notify": 3, "journal": 4,
-         "config": 5, "topology": 6, "stages": 7, "control": 8, "observe": 9}
+RANKS = {"layout": 0, "native": 1, "hot": 2, "shm": 3, "host": 3, "notify": 3, "faultpoint": 3,
+         "journal": 4, "config": 5, "topology": 6, "stages": 7, "control": 8, "observe": 9}
 # Rooms beside the ranks, and all they may import of ours.
 BESIDE = {"client": {"layout", "native", "host"},
           "cluster": {"layout", "native", "shm", "host", "notify", "config", "topology"},

@@ -23,7 +23,7 @@ import select
 import signal
 import time
 
-from .. import notify
+from .. import faultpoint, notify
 from .. import topology as topo
 from ..config.load import freeze, warnings
 from ..host import cores
@@ -90,6 +90,11 @@ class Appliance:
     # -- start ------------------------------------------------------------------------------------
 
     def _start(self):
+        try:
+            if warning := faultpoint.arm(is_launcher=True):
+                log(warning, 2)
+        except ValueError as error:
+            raise launch.LaunchError(str(error)) from None
         for text in warnings(self.config):
             log(text, 4)
         self.cores = cores.plan(self.config.cores.wait, self.config.cores.matcher,
@@ -103,6 +108,7 @@ class Appliance:
         self.folder = launch.RuntimeFolder(self.topology, lambda: salvage(self.topology))
         if self.folder.was_left_behind:
             log(f"cleared {self.folder.path}: left behind by a launcher that was killed", 4)
+        faultpoint.at("launcher-salvaged")
         self.day_file = launch.DayFile(self.topology, self.today.date)
         self.topology = topo.build(self.config, [
             self.day_file.take(part.idx) for part in self.topology.partitions])

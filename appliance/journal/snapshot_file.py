@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import faultpoint
 from ..layout.digest import layout_digest
 from ..layout.snapshot import SNAPSHOT, SNAPSHOT_FORMAT, SNAPSHOT_MAGIC
 from ..native import ffi, lib
@@ -99,7 +100,9 @@ def write(directory, genesis: dict, sections: dict) -> Path:
         with open(fresh, "wb", buffering=0) as file:
             for piece in whole:
                 _write(file.fileno(), memoryview(piece))
+                faultpoint.at("snapshot-middle")
             os.fsync(file.fileno())
+        faultpoint.at("snapshot-rename")
         os.rename(fresh, path)
     except BaseException:
         fresh.unlink(missing_ok=True)

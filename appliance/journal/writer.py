@@ -19,6 +19,7 @@ import time
 
 import numpy as np
 
+from .. import faultpoint
 from ..layout import journal as lay
 from ..layout.record import JOURNAL_RECORD
 from . import segments, snapshot_file, watermark
@@ -65,6 +66,7 @@ class Writer:
             self.instance = instance(self.found) if callable(instance) else instance
             if callable(genesis):
                 self._genesis = segments.genesis_text(genesis(self.found))
+            faultpoint.at("journal-opening")
             self._begin() if self.found is None else self._go_on()
         except BaseException:
             self._let_go()
@@ -226,8 +228,10 @@ class Writer:
 
     def _sync(self, whole, clean=False):
         """Segment, then watermark, then durable_seq; whole: the watermark to the disk too."""
+        faultpoint.at("journal-written")
         with self._final("syncing", self.path):
             os.fdatasync(self._fd)
+        faultpoint.at("journal-synced")
         now_ns = time.monotonic_ns()
         whole = whole or now_ns - self._marked_ns >= MARK_EVERY_NS
         with self._final("writing", self._mark.path):
@@ -275,6 +279,7 @@ class Writer:
         with self._final("beginning", self.path):
             _write(fd, np.frombuffer(head.raw, np.uint8), 0)
             os.fsync(fd)
+            faultpoint.at("journal-roll")
             os.rename(segments.SPARE, os.path.basename(self.path), src_dir_fd=self._folder,
                       dst_dir_fd=self._folder)
             os.fsync(self._folder)

@@ -26,6 +26,7 @@ import traceback
 
 import numpy as np
 
+from appliance import faultpoint
 from appliance.host import cores
 from appliance.native import lib
 from appliance.shm import cache
@@ -40,6 +41,7 @@ _PID = array.array("i", [0]).itemsize
 
 def warm() -> int:
     """Imports all stages and runs the kernels that they enter; how many had to be compiled."""
+    faultpoint.arm()
     cache.use_cache()
     for name in STAGES:
         importlib.import_module(f"appliance.stages.{name}")

@@ -19,7 +19,7 @@ import time
 
 import numpy as np
 
-from appliance import notify
+from appliance import faultpoint, notify
 from appliance import topology as topo
 from appliance.config import load
 from appliance.host import nic
@@ -222,6 +222,7 @@ def main(arguments=None) -> int:
         print(f"recovery@{options.partition}: {error}", file=sys.stderr, flush=True)
         return 1
     _remake(tcp.snapshots, topology, partition, int(control["midnight_ns"]))
+    faultpoint.at("recovery-start")
     rights.drop(partition.recovery_uid, deny_write_execute=True)
     notify.ready(sandbox.text("recovery", config.process.sandbox))
     sandbox.enter("recovery", config.process.sandbox)

@@ -1,9 +1,10 @@
 """Power cuts at level "disk" on a whole appliance: nothing that anybody heard is lost. A thousand
-with WIREMATCH_LONG=1, else as many as take a minute.
+with WIREMATCH_LONG=1, an appliance started from each; else twenty, ten of each appliance.
 """
 
 import json
 import os
+import random
 import signal
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.netns import needs_namespaces
 from tools.faults import cut_disk, cutter
 
 pytestmark = [needs_namespaces, pytest.mark.slow]
-CUTS = 1000 if os.environ.get("WIREMATCH_LONG") else 10
+CUTS, TOGETHER = (1000, 1) if os.environ.get("WIREMATCH_LONG") else (20, 10)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,9 +25,10 @@ def disks():
 
 
 def test_power_cuts_lose_nothing_that_was_heard(warm):
-    found = cutter.run(CUTS, 21)
+    found = cutter.run(CUTS, 21, together=TOGETHER)
     print(json.dumps(found))
     assert (found["count"], found["lost"]) == (CUTS, 0) and found["answers"] > 20 * CUTS
+    assert found["started_from"] == CUTS // TOGETHER
 
 
 def test_a_copy_has_only_what_was_synced(tmp_path):
@@ -90,6 +92,31 @@ def test_a_disk_that_forgot_is_noticed(warm, monkeypatch):
     monkeypatch.setattr(cutter, "PATIENCE_S", 5.0)
     with pytest.raises(cutter.Lost):
         cutter.run(1, 5)
+
+
+def test_a_copy_without_what_was_heard_or_with_other_words_is_noticed(warm):
+    """One appliance, three copies of its disk: as it was, one that is too old, one that lies."""
+    scene = cutter.CutScene()
+    life = cutter.Life(scene, random.Random(3))
+    try:
+        life.start(cut_disk.Disk(scene.folder, cutter.DISK_MB))
+        life.trade(200)
+        for _ in range(3):
+            life.keep_copy()
+        life.trade(50)
+        image = life.cut()
+        whole, old, lying = life.copies
+        assert whole.judge(life)["unheard"] >= 0 and whole.heard[0] > 0
+        old.heard = len(life.feed) + 1, *old.heard[1:]
+        with pytest.raises(cutter.Lost, match="the feed: .* were heard before the cut, only"):
+            old.judge(life)
+        life.streams[1][3] = b"another"
+        with pytest.raises(cutter.Lost, match="account 1: message 4 was heard as "):
+            lying.judge(life)
+        image.unlink()
+    finally:
+        life.close()
+        scene.close()
 
 
 def test_the_command_says_what_it_cannot_do(monkeypatch, capsys):

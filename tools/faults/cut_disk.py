@@ -4,6 +4,7 @@ A copy of the image has what the disk had at that moment; what only the page cac
 `boot_file` is another boot's id, to stand in the place of the kernel's for who starts from a copy.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -112,6 +113,13 @@ def stop_all(pid: int) -> list[int]:
         if time.monotonic() > deadline:
             raise RuntimeError(f"not all of {members} stand still")
         time.sleep(0.001)
+
+
+def go_on(members) -> None:
+    """What stood still goes on."""
+    for each in reversed(members):                     # who looks after others goes on last
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGCONT)
 
 
 def kill_all(members) -> None:

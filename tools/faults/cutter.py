@@ -1,12 +1,14 @@
 """`wirematch faults cutter`: power cuts under load at level "disk", on a whole appliance.
 
-    wirematch faults cutter [--cuts N] [--seed S] [--json]
+    wirematch faults cutter [--cuts N] [--together K] [--seed S] [--json]
 
 The journal lies on a disk of its own (cut_disk.py). After a seeded number of messages, with others
 under way, every process stands still, the disk's image is copied, everything is killed and all
 shared memory is gone. The next appliance starts from the copy under another boot id, and tells its
 participants everything from number 1 on: each stream and the feed must begin with what they had
 heard before the cut, byte by byte, under the same names. It is then the next one to be cut.
+Of K cuts together, all but the last are copies of a disk that goes on: the journal on each is
+recovered in this process and judged as strictly; no appliance is started from it (cut_copy.py).
 Exit codes: 0 nothing that was heard is lost, 1 something is, 77 it cannot run here.
 """
 
@@ -29,6 +31,7 @@ from tools import netns
 from tools.demo import house
 from tools.demo.scene import NamespaceScene
 from tools.faults import cut_disk
+from tools.faults.cut_copy import Copy, Lost
 from tools.faults.lossy_people import crc
 from tools.faults.lossy_truth import Truth
 
@@ -37,10 +40,6 @@ SYMBOL, PRICE, ACCOUNTS, DAY_CUTS, DISK_MB = "ACME", 1_250_000, 2, 20, 48
 SIZES = {"pages": 2048, "chunks": 512, "feed_bytes": 1 << 24, "feed_messages": 1 << 18}
 BURST, QUERIES = 16, 4                     # messages between two queries; queries not answered
 PATIENCE_S, QUIET_S = 30.0, 0.05
-
-
-class Lost(Exception):
-    """Something that was heard before a cut is not, or not the same, after it."""
 
 
 class Heard(OrderSession):
@@ -73,11 +72,12 @@ class Life:
         self.scene, self.draw, self.names = scene, draw, None
         self.streams, self.feed = [[] for _ in range(ACCOUNTS)], []
         self.disk, self.house, self.people, self.followers = None, None, [], []
-        self.unheard = self.torn = self.cut_bytes = self.waiting = 0
+        self.disk_mb, self.config, self.copies = DISK_MB, "", []
+        self.unheard = self.torn = self.cut_bytes = self.waiting = self.starts = 0
 
     def start(self, disk):
         """An appliance whose journal lies on `disk`; its participants hear all of the day again."""
-        self.disk = disk
+        self.disk, self.starts = disk, self.starts + 1
         people = [(f"ACC{n}", "", self.scene.source(n)) for n in range(ACCOUNTS)]
         path = house.write_config(self.scene, {
             "symbols": [{"name": SYMBOL, "tick_size": 100, "lot_size": 1,
@@ -88,6 +88,7 @@ class Life:
         with open(path, "a") as file:
             file.write(f'[durability]\nlevel = "disk"\ndirectory = "{disk.folder}/journal"\n'
                        "segment_mb = 2\n")
+        self.config = path
         self.house = house.House(self.scene, path)
         self.house.wait_ready()
         self._hear()
@@ -152,13 +153,38 @@ class Life:
                 if time.monotonic() > deadline:
                     raise Lost(f"no answer for {PATIENCE_S} s\n{self.house.words()}")
 
-    def cut(self) -> Path:
-        """The power is cut: the disk's image as it was then. Nothing else is left."""
+    def _halt(self):
+        """Every process stands still, and what has left the appliance is heard."""
         members = cut_disk.stop_all(self.house.process.pid)
         quiet = time.monotonic() + QUIET_S
-        while time.monotonic() < quiet:                  # what has left the appliance is heard
+        while time.monotonic() < quiet:
             if self._poll(0.005):
                 quiet = time.monotonic() + QUIET_S
+        return members
+
+    def keep_copy(self) -> None:
+        """As if the power were cut here; the appliance goes on."""
+        members = self._halt()
+        image = self.disk.copy().rename(self.scene.folder / f"copy{len(self.copies)}.img")
+        self.copies.append(Copy(image, (len(self.feed), *map(len, self.streams))))
+        cut_disk.go_on(members)
+
+    def judge_copies(self) -> int:
+        """All that were kept, against what has been heard by now; how many. Lost."""
+        for number, copy in enumerate(self.copies, 1):
+            try:
+                found = copy.judge(self)
+            except Lost as lost:
+                raise Lost(f"copy {number} of {len(self.copies)}: {lost}") from lost
+            self.torn, self.unheard = self.torn + bool(found["cut_bytes"]), \
+                self.unheard + found["unheard"]
+            self.cut_bytes += found["cut_bytes"]
+        count, self.copies = len(self.copies), []
+        return count
+
+    def cut(self) -> Path:
+        """The power is cut: the disk's image as it was then. Nothing else is left."""
+        members = self._halt()
         copy = self.disk.copy()
         cut_disk.kill_all(members)
         self.house.process.wait()
@@ -223,8 +249,9 @@ def sum_of(blocks) -> int:
     return value
 
 
-def run(cuts, seed, tell=lambda text: None) -> dict:
-    """So many cuts, DAY_CUTS of them a day; what came of it. Raises Lost."""
+def run(cuts, seed, tell=lambda text: None, together=1) -> dict:
+    """So many cuts, `together` of each appliance, DAY_CUTS appliances a day; what came of it.
+    Raises Lost."""
     draw, begun, done, found = random.Random(seed), time.monotonic(), 0, []
     while done < cuts:
         with contextlib.ExitStack() as undo:
@@ -233,29 +260,40 @@ def run(cuts, seed, tell=lambda text: None) -> dict:
             life = Life(scene, draw)
             undo.callback(life.close)
             life.start(cut_disk.Disk(scene.folder, DISK_MB))
-            for _ in range(min(DAY_CUTS, cuts - done)):
-                life.trade(draw.randint(20, 900))
-                copy = life.cut()
-                disk = cut_disk.Disk(scene.folder, DISK_MB, copy)
-                life.disk = disk
-                try:
-                    life.look(disk)
-                    life.start(disk)
-                except Lost as lost:
-                    raise Lost(f"cut {done + 1}: {lost}\n{life.house.words()}") from lost
-                done += 1
+            for _ in range(DAY_CUTS):
+                done += _cuts(life, min(together, cuts - done), done)
                 tell(f"cut {done}: {sum(map(len, life.streams))} answers, {len(life.feed)} feed "
                      f"messages are there")
+                if done == cuts:
+                    break
             life.trade(100)
             life.end()
             found.append(life)
     return {"fault": "cutter", "seed": seed, "count": done, "verdict": "nothing lost", "lost": 0,
+            "started_from": sum(life.starts - 1 for life in found),
             "answers": sum(len(each) for life in found for each in life.streams),
             "feed": sum(len(life.feed) for life in found),
             "durable_but_unheard": sum(life.unheard for life in found),
             "torn_tails": sum(life.torn for life in found),
             "cut_bytes": sum(life.cut_bytes for life in found),
             "seconds": round(time.monotonic() - begun, 1)}
+
+
+def _cuts(life, together, done) -> int:
+    """Cuts of one appliance; the next starts from the last of them. How many it were."""
+    for _ in range(together - 1):
+        life.trade(life.draw.randint(20, 900))
+        life.keep_copy()
+    life.trade(life.draw.randint(20, 900))
+    image = life.cut()
+    try:
+        life.judge_copies()
+        life.disk = disk = cut_disk.Disk(life.scene.folder, DISK_MB, image)
+        life.look(disk)
+        life.start(disk)
+    except Lost as lost:
+        raise Lost(f"cut {done + 1} to {done + together}: {lost}\n{life.house.words()}") from lost
+    return together
 
 
 def why_not() -> str:
@@ -271,6 +309,9 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(prog="wirematch faults cutter",
                                      description=__doc__.split("\n")[0])
     parser.add_argument("--cuts", type=int, default=20, help="how many (default 20)")
+    parser.add_argument("--together", type=int, default=1, metavar="K",
+                        help="cuts of one appliance: all but the last are judged without a start "
+                        "(default 1)")
     parser.add_argument("--seed", type=int, help="of traffic and instants (default: a new one)")
     parser.add_argument("--json", action="store_true", help="only one JSON object")
     options = parser.parse_args(arguments)
@@ -279,7 +320,8 @@ def main(arguments=None) -> int:
         return CANNOT_RUN
     seed = random.randrange(1 << 32) if options.seed is None else options.seed
     try:
-        found = run(options.cuts, seed, (lambda text: None) if options.json else print)
+        found = run(options.cuts, seed, (lambda text: None) if options.json else print,
+                    max(1, options.together))
     except Lost as lost:
         print(json.dumps({"fault": "cutter", "seed": seed, "count": options.cuts,
                           "verdict": "lost"}))

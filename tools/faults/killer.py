@@ -2,6 +2,7 @@
 
     wirematch faults killer [--level process|disk] [--seed S] [--partitions N] [--pace N] [--json]
         [--matcher N] [--journal N] [--recovery N] [--portd N] [--launcher N]
+    wirematch faults killer --point NAME[:NTH] | --list-points     (killer_point.py)
 
 A real appliance over AF_XDP, participants and subscribers of both feeds. SIGKILL at random moments,
 also to processes that are just coming up, to several at once, and to the launcher, with all of its
@@ -17,8 +18,9 @@ import statistics
 import sys
 import time
 
+from appliance import faultpoint
 from tools import netns
-from tools.faults import killer_judge
+from tools.faults import killer_judge, killer_point
 from tools.faults.killer_load import Ears, Load, late_joiner
 from tools.faults.killer_place import LONG, SHORT, Field, wait
 
@@ -268,15 +270,29 @@ def main(arguments=None) -> int:
                             help=f"kills (default {COUNTS[target]})")
     parser.add_argument("--mode", default="native", help="the rung (default native)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--point", metavar="NAME[:NTH]",
+                        help="one process kills itself there, and nothing else is killed")
+    parser.add_argument("--list-points", action="store_true", help="their names")
     options = parser.parse_args(arguments)
+    if options.list_points:
+        print("\n".join(f"{name:<20}{text}" for name, text in faultpoint.POINTS.items()))
+        return 0
+    if options.point:
+        try:
+            faultpoint.parse(options.point)
+        except ValueError as error:
+            parser.error(str(error))
     why = netns.why_not()
     if why:
         print(f"wirematch faults killer: {why}", file=sys.stderr)
         return CANNOT_RUN
     seed = random.randrange(1 << 32) if options.seed is None else options.seed
     try:
-        found = run(options.level, seed, options.partitions, options.pace,
-                    {target: getattr(options, target) for target in TARGETS}, options.mode)
+        if options.point:
+            found = killer_point.run(options.point, options.level, seed)
+        else:
+            found = run(options.level, seed, options.partitions, options.pace,
+                        {target: getattr(options, target) for target in TARGETS}, options.mode)
     except (RuntimeError, OSError) as error:
         print(f"wirematch faults killer, seed {seed}: {error}", file=sys.stderr)
         return CANNOT_RUN
@@ -289,6 +305,10 @@ def main(arguments=None) -> int:
 
 def report(found) -> str:
     """A verdict in words."""
+    if "point" in found:
+        return "\n".join([f"{found['point']}, seed {found['seed']}, level {found['level']}: "
+                          f"{found['commands']:,} commands, {found['seconds']} s: "
+                          f"{found['verdict']}", *found["faults"]])
     lines = [f"{name:<10}{found['kills'][name]:>5} kills, ready after {times['median']:.2f} s "
              f"(worst {times['worst']:.2f} s)" for name, times in found["ready_s"].items()]
     lines += [f"seed {found['seed']}, level {found['level']}: {found['commands']:,} commands, "

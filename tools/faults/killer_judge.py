@@ -51,12 +51,12 @@ def replay(directory, bursts=BURSTS) -> Said:
     for records in read(directory):
         for first in range(0, len(records), BURSTS[-1]):
             apply(core, records[first:first + BURSTS[-1]])
-            feed += _messages(feed_pieces(core.feed, following)[3:])
+            feed += messages_in(feed_pieces(core.feed, following)[3:])
             following = int(core.feed.log[0]["next_seq"])
     genesis, streams = found.genesis, {}
     streams[genesis["feed_session"].encode()] = feed
     for account, row in enumerate(genesis["accounts"]):
-        streams[row["session"].encode()] = _stream(core, account)
+        streams[row["session"].encode()] = stream_of(core, account)
     accounts = [(row["name"], row["session"].encode(), int(session["last_user_ref"]) + 1)
                 for row, session in zip(genesis["accounts"], core.accounts.sessions)]
     said = Said(genesis["partition"], found.last_seq, streams, genesis["feed_session"].encode(),
@@ -67,7 +67,7 @@ def replay(directory, bursts=BURSTS) -> Said:
     return said
 
 
-def _messages(pieces):
+def messages_in(pieces) -> list:
     """Messages that lie behind each other with their lengths."""
     out = []
     for piece in pieces:
@@ -79,13 +79,14 @@ def _messages(pieces):
     return out
 
 
-def _stream(core, account):
+def stream_of(core, account) -> list:
+    """A core's answers to an account from number 1 on."""
     pieces, chunk = [], int(core.accounts.sessions[account]["first_chunk"])
     while chunk:
         head, base = core.streams.heads[chunk], chunk * CHUNK_SZ
         pieces.append(core.streams.data[base:base + int(head["data_off"])])
         chunk = int(head["next"])
-    return _messages(pieces)
+    return messages_in(pieces)
 
 
 def _books(core, genesis):

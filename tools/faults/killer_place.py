@@ -64,6 +64,7 @@ class Field:
             with open(self.config, "a") as file:
                 file.write(f'[durability]\nlevel = "{self.level}"\nsegment_mb = 2\n'
                            f'directory = "{self.journal}"\n')
+            self.configure()
             undo.callback(self.end)
             self.house = house.House(self.scene, self.config)
             self.house.wait_ready()
@@ -73,6 +74,9 @@ class Field:
                 raise RuntimeError(f"the rung is {rungs}, not {self.mode}:\n{self.house.words()}")
             undo.pop_all()
         return self
+
+    def configure(self) -> None:
+        """More to be done with the files of `config` before anything starts."""
 
     def __exit__(self, *_):
         self.end()
