@@ -10,7 +10,7 @@ import os
 import hypothesis
 import pytest
 
-ALONE = ("bpf", "end_to_end", "stages")     # rooms of which every test is alone
+ALONE = ("bpf", "end_to_end", "package", "stages")     # rooms of which every test is alone
 
 # A busy machine is no failure, and a landing is no place for a new example: LONG looks for those.
 LONG = os.environ.get("WIREMATCH_LONG") == "1"

@@ -121,7 +121,7 @@ def _own(core, idx, kind):
     account, phase = (np.int64(core.burst.commands[idx]["account"]),
                       np.int64(core.book.engine[0]["phase"]))
     stage = np.int64(DONE)
-    if kind >= HALT:
+    if kind >= HALT and kind <= MODE:
         return _operators(core, idx, kind)
     core.book.engine[0]["outcome"] = np.uint32(FULFILLED)
     if kind == QUERY:

@@ -13,6 +13,8 @@ import pytest
 from tests.control.test_run import RUNTIME, start  # noqa: F401
 from tests.hot.core_kit import enter
 
+pytestmark = pytest.mark.alone
+
 
 def control(*words, code=0, as_json=True):
     """The answer to `wirematch control WORDS`."""

@@ -14,6 +14,8 @@ from appliance.control import recorder
 from appliance.layout import record, shared
 from tests.control.test_run import RUNTIME, start  # noqa: F401  a fixture
 
+pytestmark = pytest.mark.alone
+
 
 def test_the_newest_records_of_a_ring_oldest_first():
     ring = np.zeros(8, record.JOURNAL_RECORD.dtype)

@@ -8,6 +8,8 @@ from appliance.config.load import load
 from appliance.control import reload
 from tests.control.test_run import start  # noqa: F401  a fixture
 
+pytestmark = pytest.mark.alone
+
 MAIN = """\
 name = "wm-reload"
 symbols_file = "symbols.toml"

@@ -27,7 +27,7 @@ def journalled(folder, level, mode="native", **more):
 
 def journal_of(folder, partition=0):
     """The folder of the partition's only day."""
-    (day,) = os.listdir(folder)
+    (day,) = filter(str.isdigit, os.listdir(folder))     # beside it: crashes
     return os.path.join(folder, day, f"p{partition}")
 
 

@@ -38,7 +38,7 @@ class Copy:
         """Recovers it. Everything heard until then must be there, and nothing that has been heard
         since may be another message under its number. {"unheard", "cut_bytes"}; Lost."""
         with cut_disk.Disk(life.scene.folder, life.disk_mb, self.image) as disk:
-            (date,) = os.listdir(disk.folder / "journal")
+            (date,) = filter(str.isdigit, os.listdir(disk.folder / "journal"))
             folder = disk.folder / "journal" / date / "p0"
             found = scan(str(folder), bytes(16))
             if found.clean:

@@ -198,7 +198,7 @@ class Life:
 
     def look(self, disk):
         """What the disk has after a cut, before anything is started from it."""
-        (date,) = os.listdir(disk.folder / "journal")
+        (date,) = filter(str.isdigit, os.listdir(disk.folder / "journal"))
         found = scan(str(disk.folder / "journal" / date / "p0"), bytes(16))
         self.torn, self.cut_bytes = self.torn + bool(found.cut_bytes), self.cut_bytes \
             + found.cut_bytes
@@ -213,7 +213,7 @@ class Life:
             undo.callback(self._forget)
             if self.house.stop() != 0:
                 raise Lost(f"the appliance did not end well:\n{self.house.words()}")
-        (date,) = os.listdir(self.disk.folder / "journal")
+        (date,) = filter(str.isdigit, os.listdir(self.disk.folder / "journal"))
         folder = str(self.disk.folder / "journal" / date / "p0")
         truth, found = Truth(folder, 1 << 62), scan(folder)
         for n, blocks in enumerate(self.streams):

@@ -134,7 +134,7 @@ class Field:
 
     def folder(self, partition) -> Path:
         """The journal of the partition's only day."""
-        (day,) = os.listdir(self.journal)
+        (day,) = filter(str.isdigit, os.listdir(self.journal))
         return self.journal / day / f"p{partition}"
 
     def end(self) -> int:

@@ -174,7 +174,7 @@ def run(messages, seed, *, there=USUAL, back=USUAL, joins=0, outage_s=0.0, level
         scene.relay.set(Faults(), Faults())
         if day.house.stop() != 0:
             raise Difference(f"the appliance did not end well:\n{day.house.words()}")
-        (date,) = os.listdir(scene.folder / "journal")
+        (date,) = filter(str.isdigit, os.listdir(scene.folder / "journal"))
         late = told.get("joiner", {}).get("joins", [])
         truth = Truth(str(scene.folder / "journal" / date / "p0"), last_seq,
                       [each["number"] for each in late] + [feed_seq])
