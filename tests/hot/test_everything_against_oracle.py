@@ -141,11 +141,12 @@ def test_days_with_everything_equal_the_oracles(flow):
 @pytest.mark.slow
 @pytest.mark.parametrize("flow", LIMITED, ids=str)
 def test_days_with_limits_and_kill_switches_equal_the_oracles(flow):
+    fired = set()
     for day in range(DAYS):
         venue = compare(Flow(flow.generator, flow.seed + 100 * day, flow.count, flow.symbols,
                              flow.accounts), validated=97)
-        assert all(venue.counters[name] for name in COMPARED if name.startswith("risk_")), \
-            venue.counters
+        fired |= {name for name, count in venue.counters.items() if count}
+    assert fired >= {name for name in COMPARED if name.startswith("risk_")}, fired
 
 
 def test_a_sample_without_the_compiler_equals_the_oracle_too():

@@ -21,7 +21,7 @@ from tests.end_to_end.place import wait_for
 from tests.package import machine
 from tests.shared_data import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.root]
+pytestmark = pytest.mark.slow
 PROFILE = Path(loading.__file__).parent / "examples" / "veth-test.toml"
 MORE = """
 [orders]

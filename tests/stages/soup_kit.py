@@ -30,7 +30,9 @@ NAMES = ("ALPHA", "BETA")
 def account(name, **more):
     return Account(**dict(name=name, password="secret", firm="", sources=[HOME], smp="off",
                           cancel_on_disconnect=True, disconnect_grace_ms=0, orders_per_second=0,
-                          orders_burst=0, throttle_refusals=0, max_pages=100) | more)
+                          orders_burst=0, throttle_refusals=0, max_pages=100, restricted=[],
+                          max_quantity=0, max_notional=0, max_open_orders=0, max_position=0,
+                          price_band=0, duplicates=0, duplicate_window_ms=1000) | more)
 
 
 def listener():
