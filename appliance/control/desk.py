@@ -13,7 +13,6 @@ import os
 import pwd
 import socket
 import struct
-import time
 
 from . import verbs
 from .alarms import WARNING, log

@@ -14,10 +14,11 @@ import pytest
 from appliance.layout.datagram import build_mold
 from tests.end_to_end.place import PRICE, SMALL, SYMBOL, Place, trade
 from tests.end_to_end.wire_kit import (
-    Ledger, accepted_once, alarm, caught_up, generated, halted, lost_on_the_way, offloads,
-    raw_socket, right_by_chance, taken_up, unsent, without_checksums,
+    Ledger, accepted_once, alarm, caught_up, halted, lost_on_the_way, offloads, raw_socket,
+    right_by_chance, taken_up, unsent, without_checksums,
 )
 from tests.netns import needs_bpf, needs_namespaces
+from tools.faults.hostile_place import generated
 from tools.record import checksum, frame
 
 pytestmark = [needs_namespaces, needs_bpf, pytest.mark.slow]

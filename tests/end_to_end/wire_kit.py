@@ -11,13 +11,12 @@ import re
 import signal
 import socket
 import struct
-import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 from appliance.layout.shared import COUNTER_INDEX
-from appliance.native import check, lib
+from appliance.native import lib
 from appliance.shm import steer
 from appliance.shm.umem import XSK_STATISTICS
 from tests.end_to_end.place import counts
@@ -25,7 +24,6 @@ from tools.record import checksum
 
 PATIENCE_S, SO_NO_CHECK, UDP_SZ = 60.0, 11, 8
 ORDERS, SKIPPED = COUNTER_INDEX["orders"], COUNTER_INDEX["messages_skipped"]
-BATCH = 64                   # frames that a generator's run makes at a time
 
 
 @contextlib.contextmanager
@@ -202,36 +200,3 @@ def lost_on_the_way(place) -> int:
     return sum(int(value) for value in re.findall(
         r"tx_queue_\d+_xdp_xmit_errors: (\d+)",
         place.scene.outside.run("ethtool", "-S", "wm1")))
-
-
-@contextlib.contextmanager
-def generated(place, packets, count, gap_ns):
-    """`count` copies of each packet, one kind after the other, a frame each gap_ns, out of the
-    market's device by the kernel's generator; yields its thread."""
-    made = steer.BpfObject(steer.BPF_FOLDER / "measure.bpf.o")
-    program, devices, pace = made.program("paced"), made.map("devices"), made.map("pace")
-    passing = made.program("pass")
-    made.close()
-    with place.scene.market():
-        ifindex = socket.if_nametoindex("wm1")
-        link_fd = steer.attach(passing, ifindex)       # a veth without a program sends no frames
-        steer.map_set(devices, bytes(4), struct.pack("=I", ifindex))
-    steer.map_set(pace, bytes(4), struct.pack("=QQ", gap_ns, 0))
-    failed = []
-
-    def run():
-        with place.scene.market():
-            for packet in packets:
-                failed.append(lib.wm_xdp_live_run(program, packet, len(packet), ifindex, 0, count,
-                                                  BATCH))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        thread.join()
-        for fd in (program, devices, pace, passing, link_fd):
-            os.close(fd)
-    for result in failed:
-        check(result, "sending generated frames")

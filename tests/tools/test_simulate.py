@@ -16,7 +16,7 @@ from tools.faults.sim.canary import NAMES
 from tools.faults.sim.world import World, simulate
 
 LONG = bool(os.environ.get("WIREMATCH_LONG"))
-SEEDS = 3000 if LONG else 60
+SEEDS = 100_000 if LONG else 500
 # Where a canary is found soon: the first seed to try. WIREMATCH_LONG begins at 0 for all.
 SOON = {"old-snapshots": 310, "open-server": 60}
 PATIENCE = 1000 if LONG else 30

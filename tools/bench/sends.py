@@ -22,7 +22,6 @@ import json
 import os
 import socket
 import statistics
-import struct
 import sys
 import time
 
@@ -31,7 +30,7 @@ import numpy as np
 from appliance.native import check, ffi, lib
 from appliance.shm import steer, umem
 from tools.bench import partitions_ends as ends
-from tools.bench.path_place import Joined, away_from_the_matcher, matcher_cpu
+from tools.bench.path_place import Joined, matcher_cpu
 from tools.bench.tracer import over_the_neighbours
 from tools.bench.tracer_path import HeldSocket, udp_packet
 from tools.netns import Namespace, veth_pair, why_not

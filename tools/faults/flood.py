@@ -57,7 +57,7 @@ class Flood:
         before, lost_before = where.counted(), where.lost_on_the_way()
         hostile = where.whole(bytes(60), ("10.77.0.99", 5555))
         may_ask, attack_s = 0.0, 0.0
-        with generated(where, hostile, self.frames, self.gap_ns) as attack:
+        with generated(where, [hostile], self.frames, self.gap_ns) as attack:
             begun = last = time.monotonic()
             while self.rounds < ROUNDS or attack.is_alive():
                 self._round()

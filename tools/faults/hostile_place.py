@@ -21,7 +21,7 @@ from appliance.layout.datagram import as_block, build_mold, login_request
 from appliance.layout.shared import COUNTERS, SESSION_LIVE
 from appliance.native import check, lib
 from appliance.shm import region, steer
-from tools.faults.killer_place import Field, wait
+from tools.faults.killer_place import Field
 from tools.record import frame
 
 PATIENCE_S, BATCH = 60.0, 64            # frames that the kernel's generator makes at a time
@@ -154,9 +154,10 @@ class Person:
 
 
 @contextlib.contextmanager
-def generated(place, packet, count, gap_ns):
-    """`count` copies of a packet, a frame each gap_ns, out of the market's device by the kernel's
-    generator; yields its thread. Raises OSError behind the block when they could not be sent."""
+def generated(place, packets, count, gap_ns):
+    """`count` copies of each packet, one kind after the other, a frame each gap_ns, out of the
+    market's device by the kernel's generator; yields its thread. Raises OSError behind the block
+    when they could not be sent."""
     made = steer.BpfObject(steer.BPF_FOLDER / "measure.bpf.o")
     program, devices, pace = made.program("paced"), made.map("devices"), made.map("pace")
     passing = made.program("pass")
@@ -170,8 +171,9 @@ def generated(place, packet, count, gap_ns):
 
     def run():
         with place.scene.market():
-            results.append(lib.wm_xdp_live_run(program, packet, len(packet), ifindex, 0, count,
-                                               BATCH))
+            for packet in packets:
+                results.append(lib.wm_xdp_live_run(program, packet, len(packet), ifindex, 0, count,
+                                                   BATCH))
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -38,7 +38,7 @@ class Box(Dying):
     def __init__(self, world):
         self.world, self.timeline, self.disk = world, world.timeline, world.disk
         self.config, self.level = world.config, world.config.durability.level
-        self.memory, self.instance, self.tokens = Memory(), 0, {}
+        self.memory, self.instance, self.tokens, self.bound = Memory(), 0, {}, {}
         self.venue = self.writer = self.copier = self.server = None
         self.part, self.channel, self.topology = None, None, None
         self.pass_due, self.generation, self.journal_ns = None, 0, world.plan.journal_ns
@@ -119,8 +119,10 @@ class Box(Dying):
         core = self._core(int(row["begin_seq"]))
         self.venue = Venue(core, self.memory, self.topology, self.part,
                            self.world.canary.level(LEVELS[self.level]), self.timeline)
+        if not int(row["begin_seq"]):
+            self.bound.clear()                   # nobody's session goes on
         self.desk = Desk(self.part, self.day, core.accounts.sessions, self.tokens,
-                         self.config.orders.silence_ms * 1_000_000, self.world.checker)
+                         self.config.orders.silence_ms * 1_000_000, self.world.checker, self.bound)
         self.channel = channel.parse(topo.channel(
             topo.build(self.config, self.instance, names), self.day)).partitions[0]
         self.world.ledger.began(self.part, self.day, int(row["lost_tail"]))
@@ -290,7 +292,8 @@ class Box(Dying):
 
     @property
     def lag(self) -> int:
-        """Commands that are not on the disk."""
+        """Commands that are not on the disk; none before a matcher that came back has its first."""
         ready = int(self.venue.core.journal.header[0]["ready_seq"])
-        return ready - int(self.venue.io.journal[COPIED]) if self.level == "none" \
-            else ready - self.writer.durable_seq
+        there = int(self.venue.io.journal[COPIED]) if self.level == "none" \
+            else self.writer.durable_seq
+        return max(0, ready - there)
