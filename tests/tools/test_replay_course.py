@@ -154,7 +154,7 @@ def test_the_picture_is_drawn_and_a_bad_place_is_told(ends, tmp_path):  # noqa: 
     code, _, err = run(right, path, "-i", "wm1", "-p", "20000", "--picture", picture)
     assert code == 0 and picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", err
     code, _, err = run(right, path, "-i", "wm1", "-t", "--picture", "/proc/none/x.png")
-    assert code == 1 and "/proc/none/x.png" in err
+    assert code == 1 and "/proc/none/x.png" in err, (code, err)
 
 
 def test_a_thread_that_stops_it_gets_the_report(ends, tmp_path):  # noqa: F811
